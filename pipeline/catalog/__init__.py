@@ -1,0 +1,1 @@
+"""Facts that the whole pipeline shares, as data: one file per noun."""
