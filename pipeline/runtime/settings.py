@@ -1,0 +1,214 @@
+"""Every setting of Lamppost with its default, unit and bounds; `settings_sources` finds the values.
+
+Constructing `Settings` reads nothing from the world: the environment, the file and the command line's options are
+brought together by `pipeline.runtime.settings_sources.resolve` alone. Durations end in ``_seconds`` or ``_ms``. None
+means that Lamppost chooses, as each field says.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipeline.runtime.settings_kafka import Kafka, Security
+from pipeline.runtime.settings_section import Count, Names, Positive, Section
+
+__all__ = [
+    "Batch",
+    "Cameras",
+    "Demo",
+    "Kafka",
+    "Lifecycle",
+    "Matching",
+    "Metrics",
+    "Overload",
+    "Run",
+    "Security",
+    "Settings",
+    "Vision",
+    "Watchlist",
+]
+
+ENVIRONMENT_PREFIX = "LAMPPOST_"
+NESTED_DELIMITER = "__"
+
+
+class Run(Section):
+    """One supervisor and its workers."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")] | None = None
+    """Name of the run: small letters, digits and hyphens; the same name adopts a run. None: one is made and printed."""
+    group: Annotated[str, Field(min_length=1, max_length=200)] = "lamppost"
+    """Consumer group; runs of one group share the work."""
+    ray: str | None = None
+    """Address of a Ray cluster, such as auto or ray://head:10001; None: start a local Ray."""
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
+    """Partitions of `frames`, and of the topics that follow it."""
+    workers: Annotated[int, Field(ge=1, le=1_000)] = 2
+    """Vision workers; each needs a partition of its own."""
+
+    @model_validator(mode="after")
+    def _partition_for_each_worker(self) -> Self:
+        if self.partitions < self.workers:
+            raise ValueError(
+                f"partitions={self.partitions} is less than workers={self.workers}, and a worker without a partition "
+                f"has nothing to do; set run.partitions to at least {self.workers} or run.workers to at most "
+                f"{self.partitions}"
+            )
+        return self
+
+
+class Batch(Section):
+    """How frames are gathered before each hop."""
+
+    limit: Annotated[int, Field(ge=1, le=512)] = 32
+    """Frames per batch, at most."""
+    linger_ms: Annotated[float, Field(ge=0, le=1_000)] = 20.0
+    """How long to wait for more frames once the first is there."""
+    decode_threads: Count | None = None
+    """Threads that decode JPEGs in each worker; None: the worker's share of the cores."""
+
+
+class Overload(Section):
+    """What happens when frames come faster than they can be searched."""
+
+    policy: Literal["shed-oldest", "block"] = "shed-oldest"
+    """`shed-oldest` drops frames older than the age below; `block` never drops by age and lets the backlog wait."""
+    max_age_seconds: Positive = 2.0
+    """Age at which `shed-oldest` drops a frame when it is its turn."""
+    clock_tolerance_seconds: Positive = 1.0
+    """Departure of capture time from append time at which a camera's clock is no longer trusted."""
+
+
+class Vision(Section):
+    """The networks and where they compute."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of the networks; auto takes what the device is fastest at within the checked accuracy."""
+    threads: Count | None = None
+    """Compute threads of each worker; None: the worker's share of the cores."""
+    detector_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Score from which a detection is a face; None: the one shipped with the weights."""
+
+
+class Matching(Section):
+    """The search, and when a match becomes an alert."""
+
+    shards: Annotated[int, Field(ge=1, le=1_000)] = 2
+    """Shards that the watchlist is split over."""
+    threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Cosine from which a candidate is a match; None: the one shipped with the weights."""
+    top_k: Annotated[int, Field(ge=1, le=100)] = 3
+    """Candidates asked of each shard for each face."""
+    on_shard_loss: Literal["wait", "degrade"] = "wait"
+    """`wait` pauses consumption while a shard is missing; `degrade` searches the rest and says so everywhere."""
+    search_deadline_seconds: Positive = 2.0
+    """Time in which a shard has to answer."""
+    cool_down_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    """After an alert, how long the same entry at the same camera raises no other, in capture time."""
+
+
+class Watchlist(Section):
+    """Upkeep of the watchlist topic."""
+
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
+    """Interval of the record that makes Kafka compact an idle watchlist."""
+    list_id: Annotated[str, Field(min_length=1, max_length=200)] = "default"
+    """List that entries are loaded into when none is named."""
+
+
+class Cameras(Section):
+    """The producers of frames."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)] = 6
+    """Synthetic cameras; not used when `sources` are given."""
+    fps: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 2.0
+    """Frames per second of each camera."""
+    width: Annotated[int, Field(ge=320, le=3_840)] = 1_280
+    """Picture width in pixels."""
+    height: Annotated[int, Field(ge=240, le=2_160)] = 720
+    """Picture height in pixels."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of the synthetic street: its people, their walks, and who is on the watchlist."""
+    seconds: Positive | None = None
+    """How long `lamppost cameras` sends; None: until interrupted."""
+    sources: Names = ()
+    """Video files and folders of images, one camera each, instead of synthetic scenes; commas between them."""
+    loop: bool = False
+    """Begin a video or folder again at its end."""
+    district: Annotated[str, Field(pattern=r"^[^/\s]+$", max_length=100)] = "street"
+    """District of the camera ids, the part before the first slash."""
+
+
+class Demo(Section):
+    """The demo's length, people and output; its cameras and workers are set where every command's are."""
+
+    seconds: Annotated[float, Field(ge=5, le=86_400)] = 60.0
+    """How long the cameras send."""
+    watchlist_size: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    """Entries of the watchlist; a part of them walks through the street."""
+    out: Path = Path("out")
+    """Folder for summary.json, the sample frame and the latency plot."""
+
+
+class Metrics(Section):
+    """What Prometheus can scrape."""
+
+    per_camera_limit: Annotated[int, Field(ge=0)] = 64
+    """Cameras up to which metrics are labelled by camera; above it, all are labelled by district."""
+    host: str = "127.0.0.1"
+    """Address that metrics and service discovery listen on, and that the targets are listed with."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port of service discovery; 0: a free one, printed at start. Each process's own port is always a free one."""
+
+
+class Lifecycle(Section):
+    """Starting and ending."""
+
+    start_seconds: Positive = 120.0
+    """Time in which Kafka, Ray, workers and shards have to be up."""
+    drain_seconds: Positive = 20.0
+    """Time in which a run has to finish what it holds after the first SIGINT or SIGTERM."""
+    lease_seconds: Annotated[float, Field(ge=2, le=25)] = 20.0
+    """Processes of a run end themselves when their supervisor, or it its command, was silent for as long."""
+
+
+class Settings(BaseSettings):
+    """All settings, frozen; construct it with keyword arguments in tests, resolve it everywhere else."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=NESTED_DELIMITER,
+        env_ignore_empty=True,
+    )
+
+    kafka: Kafka = Kafka()
+    run: Run = Run()
+    batch: Batch = Batch()
+    overload: Overload = Overload()
+    vision: Vision = Vision()
+    matching: Matching = Matching()
+    watchlist: Watchlist = Watchlist()
+    cameras: Cameras = Cameras()
+    demo: Demo = Demo()
+    metrics: Metrics = Metrics()
+    lifecycle: Lifecycle = Lifecycle()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the hook's signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - read by settings_sources, which records origins
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there is one settings file, and it is TOML
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - secrets have fields of their own
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given."""
+        return (init_settings,)

@@ -1,0 +1,97 @@
+"""Settings of the connection to Kafka."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from pipeline.errors import SettingsError
+from pipeline.runtime.settings_section import Count, Section
+
+
+class Security(Section):
+    """How to speak to a protected Kafka; every value reaches librdkafka as it is."""
+
+    protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    """Encryption and authentication of the connection."""
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None = None
+    """SASL mechanism; needed with the sasl_ protocols."""
+    username: str | None = None
+    """SASL user."""
+    password: SecretStr | None = None
+    """SASL password; `password_file` keeps it out of the environment."""
+    password_file: Path | None = None
+    """File that holds the SASL password; a last line end is cut off."""
+    ca_file: Path | None = None
+    """PEM certificates of the authorities that sign the brokers' certificates; None: the system's."""
+    certificate_file: Path | None = None
+    """PEM client certificate."""
+    key_file: Path | None = None
+    """PEM private key of the client certificate."""
+    key_password: SecretStr | None = None
+    """Password of `key_file`."""
+    properties: dict[str, SecretStr] = {}
+    """Further librdkafka client properties; as a JSON object in the environment. Never shown."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.protocol.startswith("sasl_") and self.mechanism is None:
+            raise ValueError(
+                f"mechanism is needed with protocol {self.protocol}; set it, for instance to SCRAM-SHA-512"
+            )
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file are both set; keep one of them")
+        return self
+
+    def client_properties(self) -> dict[str, str]:
+        """Properties for librdkafka, secrets in clear; reads `password_file` and raises SettingsError if it can't."""
+        said = {
+            "security.protocol": self.protocol,
+            "sasl.mechanism": self.mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self._read_password(),
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate_file,
+            "ssl.key.location": self.key_file,
+            "ssl.key.password": None if self.key_password is None else self.key_password.get_secret_value(),
+        }
+        chosen = {name: str(value) for name, value in said.items() if value is not None}
+        return chosen | {name: value.get_secret_value() for name, value in self.properties.items()}
+
+    def _read_password(self) -> str | None:
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_file is None:
+            return None
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"kafka.security.password_file={self.password_file} cannot be read ({error}); "
+                f"name a readable text file that holds the password"
+            ) from error
+
+
+class Kafka(Section):
+    """Which Kafka, and how to speak to it."""
+
+    brokers: str | None = None
+    """Bootstrap addresses, host:port with commas between them; None: start a local Kafka."""
+    security: Security = Security()
+    """Encryption and authentication."""
+    group_protocol: Literal["consumer", "classic"] = "consumer"
+    """Group protocol; `classic` for brokers older than 4.0."""
+    replication: Count | None = None
+    """Replicas of each topic that Lamppost creates; None: the broker's default."""
+    transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10)] = 10.0
+    """How long a transaction of a dead worker may hold up readers, at most."""
+
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for address in [] if self.brokers is None else self.brokers.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+                raise ValueError(
+                    f"brokers holds {address.strip()!r}, which is no HOST:PORT; write for instance kafka:9092"
+                )
+        return self
