@@ -183,6 +183,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="forbid",
         validate_default=True,
+        hide_input_in_errors=True,
         use_attribute_docstrings=True,
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter=NESTED_DELIMITER,

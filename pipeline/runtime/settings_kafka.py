@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import SettingsError
 from pipeline.runtime.settings_section import Count, Section
@@ -30,7 +30,7 @@ class Security(Section):
     """PEM private key of the client certificate."""
     key_password: SecretStr | None = None
     """Password of `key_file`."""
-    properties: dict[str, SecretStr] = {}
+    properties: dict[str, SecretStr] = Field(default_factory=dict)
     """Further librdkafka client properties; as a JSON object in the environment. Never shown."""
 
     @model_validator(mode="after")
@@ -86,12 +86,11 @@ class Kafka(Section):
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
 
-    @model_validator(mode="after")
-    def _addresses(self) -> Self:
-        for address in [] if self.brokers is None else self.brokers.split(","):
+    @field_validator("brokers")
+    @classmethod
+    def _addresses(cls, brokers: str | None) -> str | None:
+        for address in [] if brokers is None else brokers.split(","):
             host, _, port = address.strip().rpartition(":")
             if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-                raise ValueError(
-                    f"brokers holds {address.strip()!r}, which is no HOST:PORT; write for instance kafka:9092"
-                )
-        return self
+                raise ValueError(f"{address.strip()!r} is no HOST:PORT; write for instance kafka:9092")
+        return brokers
