@@ -94,7 +94,7 @@ def _from_file(path: Path) -> _Layer:
         raise SettingsError(f"settings file {path} is not valid TOML: {error}") from error
     fields = known_fields()
     values = dict(_flat(tree, fields))
-    for field, value in values.items():
+    for field in values:
         if field not in fields:
             if _is_section(field, fields):
                 raise SettingsError(f"{field} (file {path}) is a group of settings; write [{field}] and its fields")
