@@ -32,6 +32,7 @@ class DeadLetterReason(StrEnum):
     MISSING_HEADER = "missing_header"
     MALFORMED_HEADER = "malformed_header"
     MISSING_KEY = "missing_key"
+    MALFORMED_KEY = "malformed_key"
     EMPTY = "empty"
     NOT_A_JPEG = "not_a_jpeg"
     TOO_LARGE = "too_large"
