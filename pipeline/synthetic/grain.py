@@ -1,0 +1,40 @@
+"""Sensor noise, cheap enough for every frame: one tile of noise, laid over a picture from a varying offset."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline.synthetic.seeds import Purpose, generator
+
+TILE: Final = (1 << 20) + 7
+STRENGTH: Final = 1.6
+"""Standard deviation in grey levels."""
+
+
+@njit(cache=True)
+def add_tile(image: NDArray[np.uint8], tile: NDArray[np.int8], offset: int) -> None:
+    """Add a noise tile, repeated from an offset, to an image, in place, clipped to 0 … 255."""
+    flat = image.reshape(-1)
+    start, position = 0, offset % tile.size
+    while start < flat.size:
+        length = min(flat.size - start, tile.size - position)
+        for i in range(length):
+            value = np.int16(flat[start + i]) + np.int16(tile[position + i])
+            flat[start + i] = np.uint8(min(np.int16(255), max(np.int16(0), value)))
+        start += length
+        position = 0
+
+
+@lru_cache(maxsize=1)
+def _tile() -> NDArray[np.int8]:
+    """Return the noise that all pictures share."""
+    noise = generator(Purpose.GRAIN, 0).normal(0.0, STRENGTH, TILE)
+    return np.clip(np.rint(noise), -12, 12).astype(np.int8)
+
+
+def add_grain(image: NDArray[np.uint8], offset: int) -> None:
+    """Add sensor noise to a contiguous image, in place; the offset chooses the noise."""
+    add_tile(image, _tile(), offset)
