@@ -88,6 +88,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """Cosine similarity, -1..1."""
     version: int
     """Watchlist version (offset of the ``watchlist`` topic) of the shard's snapshot that found it."""
+    reference: str = ""
+    """The entry's opaque reference, for the alert."""
 
 
 class ShardReply(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ The state is not stored anywhere: the alerts are its log. A worker rebuilds it f
 when it is assigned partitions and after each aborted transaction, since an aborted alert never happened.
 """
 
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, MutableMapping
 
 SECOND_NS = 10**9
 
@@ -26,43 +27,46 @@ class Cooldown:
         if not seconds >= 0:
             raise ValueError(f"cool-down of {seconds} s")
         self._length_ns = round(seconds * SECOND_NS)
-        self._alerted: dict[str, dict[str, int]] = {}
+        self._alerted: MutableMapping[tuple[str, str], int] = {}
 
     def __len__(self) -> int:
         """Pairs of camera and entry that are remembered."""
-        return sum(map(len, self._alerted.values()))
+        return len(self._alerted)
 
     def admits(self, camera: str, entry: str, at_ns: int) -> bool:
         """Whether a frame of `camera` at `at_ns` may alert for `entry`."""
-        last_ns = self._alerted.get(camera, {}).get(entry)
+        last_ns = self._alerted.get((camera, entry))
         return last_ns is None or abs(at_ns - last_ns) >= self._length_ns
 
     def note(self, camera: str, entry: str, at_ns: int) -> None:
         """Start the cool-down anew: a frame of `camera` at `at_ns` alerted for `entry`."""
-        self._alerted.setdefault(camera, {})[entry] = at_ns
+        self._alerted[camera, entry] = at_ns
+
+    def draft(self) -> "Cooldown":
+        """A cool-down that starts from this one and leaves it unchanged.
+
+        It is for deciding on a batch whose transaction may still be aborted; it is good until this one changes.
+        """
+        draft = Cooldown(0)
+        draft._length_ns = self._length_ns
+        draft._alerted = ChainMap({}, self._alerted)
+        return draft
 
     def rebuild(self, history: Iterable[tuple[str, str, int]]) -> None:
         """Replace the state by what committed alerts say: (camera, entry, instant), in the order of the log.
 
         The history must reach back over the cool-down and the longest life of a frame.
         """
-        self._alerted.clear()
-        for camera, entry, at_ns in history:
-            self.note(camera, entry, at_ns)
+        self._alerted = {(camera, entry): at_ns for camera, entry, at_ns in history}
 
     def forget(self, cameras: Iterable[str]) -> None:
         """Drop the state of `cameras`, whose partitions another worker reads now."""
-        for camera in cameras:
-            self._alerted.pop(camera, None)
+        dropped = set(cameras)
+        self._alerted = {pair: at_ns for pair, at_ns in self._alerted.items() if pair[0] not in dropped}
 
     def prune(self, before_ns: int) -> None:
         """Drop alerts from before `before_ns`, to stay bounded.
 
         Changes no decision if `before_ns` lies at least one cool-down before the oldest frame that can still come.
         """
-        for camera, entries in list(self._alerted.items()):
-            kept = {entry: at_ns for entry, at_ns in entries.items() if at_ns >= before_ns}
-            if kept:
-                self._alerted[camera] = kept
-            else:
-                del self._alerted[camera]
+        self._alerted = {pair: at_ns for pair, at_ns in self._alerted.items() if at_ns >= before_ns}

@@ -82,10 +82,10 @@ def decode(record: ConsumedRecord, max_bytes: int = MAX_BYTES) -> Frame:
     return Frame(camera, camera_run, sequence, capture_ns, jpeg, epoch)
 
 
-def camera_of(key: bytes | None) -> str | None:
+def camera_of(record: ConsumedRecord) -> str | None:
     """The camera id in a record's key; None if it holds none: a dead letter names the camera if it can."""
     try:
-        return _camera(key)
+        return _camera(record.key)
     except FrameError:
         return None
 

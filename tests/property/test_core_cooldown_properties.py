@@ -35,7 +35,7 @@ def test_successor_continues_like_its_predecessor(seen: list[Sighting], cut: int
 
 @given(sightings)
 def test_alerts_of_ordered_frames_are_a_cooldown_apart(seen: list[Sighting]) -> None:
-    """In order of capture, two alerts of a camera for an entry are never closer than the cool-down, and none is late."""
+    """In order of capture, two alerts of a camera for an entry are a cool-down apart or more, and none is late."""
     last: dict[tuple[str, str], int] = {}
     cooldown = Cooldown(30)
     for camera, entry, at_ns in sorted(seen, key=lambda sighting: sighting[2]):

@@ -78,6 +78,15 @@ def test_pruning_keeps_what_can_still_decide(cooldown: Cooldown) -> None:
     assert len(cooldown) == 0
 
 
+def test_draft_decides_for_itself(cooldown: Cooldown) -> None:
+    """A batch whose transaction is aborted leaves no trace; until then its own alerts count for it."""
+    draft = cooldown.draft()
+    assert not draft.admits("a/1", "p1", 101 * SECOND)
+    draft.note("a/1", "p1", 140 * SECOND)
+    assert not draft.admits("a/1", "p1", 141 * SECOND)
+    assert cooldown.admits("a/1", "p1", 141 * SECOND)
+
+
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
 def test_length_must_make_sense(seconds: float) -> None:
     """A negative cool-down is a mistake of the caller."""

@@ -110,7 +110,7 @@ def test_unknown_version_is_told_from_garbage() -> None:
 def test_key_must_be_a_camera_id(key: bytes | None, expected: DeadLetterReason) -> None:
     """Camera ids are 1 to 200 printable characters in UTF-8."""
     assert reason(record(key=key)) == expected
-    assert frames.camera_of(key) is None
+    assert frames.camera_of(record(key=key)) is None
 
 
 @pytest.mark.parametrize(
