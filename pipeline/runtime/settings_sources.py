@@ -106,7 +106,9 @@ def _from_environment() -> _Layer:
     fields = known_fields()
     variables: dict[str, str] = {}
     for name in sorted(os.environ):
-        if not name.upper().startswith(ENVIRONMENT_PREFIX) or name == FILE_VARIABLE or _SERVICE_LINK.match(name):
+        if not name.upper().startswith(ENVIRONMENT_PREFIX) or name == FILE_VARIABLE:
+            continue
+        if NESTED_DELIMITER not in name and _SERVICE_LINK.match(name):
             continue
         field = name.lower().removeprefix(ENVIRONMENT_PREFIX.lower()).replace(NESTED_DELIMITER, ".")
         if field not in fields:

@@ -1,0 +1,240 @@
+"""Where settings come from, and what a wrong one says."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.runtime.settings import Kafka, Security, Settings
+from pipeline.runtime.settings_sources import Option, description, known_fields, resolve, variable_of
+
+WriteToml = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own LAMPPOST_ variables must not decide a test."""
+    for name in [name for name in os.environ if name.startswith("LAMPPOST_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> WriteToml:
+    """Writes a settings file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "lamppost.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def origin(field: str, options: tuple[Option, ...] = (), file: Path | None = None) -> tuple[str, str]:
+    """Value and origin of one setting as they are shown."""
+    row = next(row for row in resolve(options, file).rows() if row.field == field)
+    return row.value, row.origin
+
+
+def refusal(options: tuple[Option, ...] = (), file: Path | None = None) -> str:
+    """The one line that a wrong setting says."""
+    with pytest.raises(SettingsError) as refused:
+        resolve(options, file)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_option_beats_environment_beats_file_beats_default(monkeypatch: pytest.MonkeyPatch, toml: WriteToml) -> None:
+    """Each source is laid over the ones before it, and the origin says which one won."""
+    file = toml("[cameras]\nfps = 3\n")
+    option = Option("--fps", "cameras.fps", 5.0)
+    assert origin("cameras.fps") == ("2.0", "default")
+    assert origin("cameras.fps", file=file) == ("3.0", f"file {file}")
+    monkeypatch.setenv("LAMPPOST_CAMERAS__FPS", "4")
+    assert origin("cameras.fps", file=file) == ("4.0", "environment LAMPPOST_CAMERAS__FPS")
+    assert origin("cameras.fps", (option,), file) == ("5.0", "option --fps")
+
+
+def test_an_option_that_was_not_given_changes_nothing(toml: WriteToml) -> None:
+    """The command line hands over None for it."""
+    file = toml("[cameras]\nfps = 3\n")
+    assert origin("cameras.fps", (Option("--fps", "cameras.fps", None),), file)[0] == "3.0"
+
+
+def test_sections_of_different_sources_are_merged_field_by_field(
+    monkeypatch: pytest.MonkeyPatch, toml: WriteToml
+) -> None:
+    """One option of a section does not hide the file's others."""
+    monkeypatch.setenv("LAMPPOST_CAMERAS__COUNT", "9")
+    settings = resolve((Option("--seed", "cameras.seed", 7),), toml("[cameras]\nfps = 3\nwidth = 1920\n")).settings
+    assert (settings.cameras.count, settings.cameras.seed, settings.cameras.fps, settings.cameras.width) == (
+        9, 7, 3.0, 1920,
+    )  # fmt: skip
+
+
+def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable of a field is its name in capitals with two underscores between section and field."""
+    shown = {row.field: row.value for row in resolve().rows()}
+    given = {field: value for field, value in shown.items() if value != "none"}
+    for field, value in given.items():
+        monkeypatch.setenv(variable_of(field), value)
+    rows = {row.field: row for row in resolve().rows()}
+    assert {field: row.value for field, row in rows.items()} == shown
+    assert {rows[field].origin for field in given} == {f"environment {variable_of(field)}" for field in given}
+
+
+def test_the_variable_lamppost_settings_names_the_file(monkeypatch: pytest.MonkeyPatch, toml: WriteToml) -> None:
+    """A container sets one variable and mounts one file."""
+    monkeypatch.setenv("LAMPPOST_SETTINGS", str(toml("[run]\nworkers = 1\n")))
+    assert resolve().settings.run.workers == 1
+
+
+def test_none_takes_a_file_setting_back(monkeypatch: pytest.MonkeyPatch, toml: WriteToml) -> None:
+    """TOML has no null, and an empty variable counts as unset."""
+    file = toml('[kafka]\nbrokers = "kafka:9092"\n')
+    monkeypatch.setenv("LAMPPOST_KAFKA__BROKERS", "")
+    assert resolve(file=file).settings.kafka.brokers == "kafka:9092"
+    monkeypatch.setenv("LAMPPOST_KAFKA__BROKERS", "none")
+    assert resolve(file=file).settings.kafka.brokers is None
+
+
+def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options and variables are one string each."""
+    monkeypatch.setenv("LAMPPOST_CAMERAS__SOURCES", "a.mp4, b.mp4")
+    assert resolve().settings.cameras.sources == ("a.mp4", "b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[cameras]\nfpss = 2\n", ["unknown setting cameras.fpss", "nearest known: cameras.fps"]),
+        ("[kamera]\ncount = 2\n", ["unknown setting kamera.count", "nearest known: cameras.count"]),
+        ("workers = 2\n", ["unknown setting workers", "nearest known: run.workers"]),
+        ("cameras = 2\n", ["cameras", "[cameras]"]),
+        ("[cameras", ["not valid TOML"]),
+        ("[cameras]\nfps = 0\n", ["cameras.fps=0", "greater than 0"]),
+        ("[cameras]\nfps = 61\n", ["cameras.fps=61", "less than or equal to 60"]),
+        ("[cameras]\nfps = nan\n", ["cameras.fps=nan", "finite"]),
+        ("[cameras]\ncount = 0\n", ["cameras.count=0", "greater than or equal to 1"]),
+        ("[matching]\nshards = 0\n", ["matching.shards=0", "greater than or equal to 1"]),
+        ("[matching]\nthreshold = 1.5\n", ["matching.threshold=1.5", "less than or equal to 1"]),
+        ("[lifecycle]\nlease_seconds = 40\n", ["lifecycle.lease_seconds=40", "less than or equal to 25"]),
+        ('[overload]\npolicy = "drop"\n', ["overload.policy='drop'", "'shed-oldest' or 'block'"]),
+        ('[run]\nname = "My Run"\n', ["run.name='My Run'", "small letters, digits and hyphens"]),
+        ('[kafka]\nbrokers = "kafka"\n', ["kafka.brokers='kafka'", "HOST:PORT"]),
+        ('[kafka]\nbrokers = "a:1,b:99999"\n', ["'b:99999'", "HOST:PORT"]),
+    ],
+)
+def test_a_wrong_setting_in_the_file_names_field_value_file_and_fix(
+    text: str, said: list[str], toml: WriteToml
+) -> None:
+    """One line each, with the file it stands in."""
+    file = toml(text)
+    message = refusal(file=file)
+    assert [word for word in [*said, f"file {file}"] if word not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LAMPPOST_KAFKA__BROKRS", "a:1", "nearest known: LAMPPOST_KAFKA__BROKERS"),
+        ("LAMPPOST_KAFAK__BROKERS", "a:1", "nearest known: LAMPPOST_KAFKA__BROKERS"),
+        ("LAMPPOST_FPS", "2", "nearest known: LAMPPOST_CAMERAS__FPS"),
+        ("LAMPPOST_CAMERAS__FPS", "fast", "valid number"),
+        ("LAMPPOST_KAFKA__SECURITY__PROPERTIES", "a=b", "JSON object"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt variable would otherwise be ignored in silence."""
+    monkeypatch.setenv(variable, value)
+    message = refusal()
+    assert variable in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["LAMPPOST_SERVICE_HOST", "LAMPPOST_GRAFANA_PORT_3000_TCP_ADDR", "LAMPPOST_PORT", "LAMPPOST_SERVICE_PORT_HTTP"],
+)
+def test_variables_that_kubernetes_sets_for_a_service_are_no_settings(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service called lamppost would stop every pod of its namespace otherwise."""
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:80")
+    assert resolve().origins == {}
+
+
+def test_a_worker_without_a_partition_is_refused_with_both_numbers(toml: WriteToml) -> None:
+    """A group has no more working members than partitions."""
+    message = refusal((Option("--workers", "run.workers", 9),), toml("[run]\npartitions = 6\n"))
+    assert "partitions=6 is less than workers=9" in message
+    assert "run.workers from option --workers" in message
+
+
+def test_further_complaints_are_counted(toml: WriteToml) -> None:
+    """One line names the first; the user learns that more follow."""
+    assert refusal(file=toml("[cameras]\nfps = 0\ncount = 0\n")).endswith("(and 1 more)")
+
+
+def test_a_settings_file_that_does_not_exist_says_how_to_name_one(tmp_path: Path) -> None:
+    """A wrong path is no reason for a traceback."""
+    assert "--settings" in refusal(file=tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("field", ["password", "key_password", "properties"])
+def test_secrets_are_shown_neither_as_values_nor_in_errors(
+    field: str, monkeypatch: pytest.MonkeyPatch, toml: WriteToml
+) -> None:
+    """Neither `lamppost settings`, nor a repr, nor a complaint holds one."""
+    good = '{x = "hush"}' if field == "properties" else '"hush"'
+    resolved = resolve(file=toml(f"[kafka.security]\n{field} = {good}\n"))
+    assert "hush" not in repr(resolved.rows()) + repr(resolved.settings) + resolved.settings.model_dump_json()
+    monkeypatch.setenv("LAMPPOST_KAFKA__SECURITY__PROTOCOL", "sasl_ssl")
+    assert "hush" not in refusal(file=toml(f"[kafka.security]\n{field} = {good}\n"))
+    wrong = '{x = ["hush"]}' if field == "properties" else '["hush"]'
+    message = refusal(file=toml(f"[kafka.security]\n{field} = {wrong}\n"))
+    assert "hush" not in message
+    assert f"kafka.security.{field}=(secret)" in message
+
+
+def test_security_reaches_the_client_under_its_own_names(tmp_path: Path) -> None:
+    """The password may lie in a file, as Kubernetes mounts it; further properties pass through."""
+    secret = tmp_path / "password"
+    secret.write_text("hush\n", encoding="utf-8")
+    security = Security.model_validate(
+        {
+            "protocol": "sasl_ssl", "mechanism": "PLAIN", "username": "me", "password_file": secret,
+            "properties": {"ssl.endpoint.identification.algorithm": "https"},
+        }
+    )  # fmt: skip
+    assert security.client_properties() == {
+        "security.protocol": "sasl_ssl",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "me",
+        "sasl.password": "hush",
+        "ssl.endpoint.identification.algorithm": "https",
+    }
+    assert Security().client_properties() == {"security.protocol": "plaintext"}
+
+
+def test_a_password_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Reading happens when the client is made."""
+    security = Security(protocol="sasl_ssl", mechanism="PLAIN", password_file=tmp_path / "none")
+    with pytest.raises(SettingsError, match=r"kafka\.security\.password_file=.*none"):
+        security.client_properties()
+
+
+def test_settings_are_frozen_and_read_nothing_when_constructed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's settings do not depend on the machine, and no code can change one that was resolved."""
+    monkeypatch.setenv("LAMPPOST_RUN__WORKERS", "1")
+    settings = Settings(kafka=Kafka(brokers="kafka:9092"))
+    assert settings.run.workers == 2
+    with pytest.raises(ValueError, match="frozen"):
+        settings.run.workers = 1  # type: ignore[misc]  # the assignment is what is tested
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """`docs/settings.md` and the complaints are made from these sentences."""
+    assert [field for field in known_fields() if not description(field).endswith(".")] == []
