@@ -87,7 +87,8 @@ def decide(
     criteria: Criteria,
     cooldown: Cooldown,
     decided_ns: int,
-    fraction_searched: float = 1.0,
+    *,
+    fraction_searched: float,
 ) -> list[Alert]:
     """The alerts of one frame, sorted by entry: for each entry its best face, unless the cool-down is running.
 
