@@ -141,3 +141,9 @@ class Telemetry(Protocol):
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         """Set a gauge."""
+
+
+Decode = Callable[[bytes], NDArray[np.uint8]]
+"""JPEG bytes to a BGR picture uint8[H,W,3]; raises FrameError. Releases the interpreter lock: it is called in threads."""
+Align = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
+"""A BGR picture and landmarks float32[N,5,2] to aligned crops uint8[N,112,112,3]."""

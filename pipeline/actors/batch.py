@@ -1,0 +1,112 @@
+"""A batch on its way through a worker: opened (decoded), then seen (detected and embedded).
+
+Pixels live in `OpenedFrame.image` alone and go no further than `Sight`, which drops them; what is left is numbers.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.catalog.outcomes import Outcome
+from pipeline.records import Batch, DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """What is known of a frame apart from its picture."""
+
+    partition: int
+    offset: int
+    camera: str
+    camera_run: str
+    sequence: int
+    capture_ns: int
+    append_ns: int
+    clock_trusted: bool
+
+    @property
+    def matching_ns(self) -> int:
+        """The time that the cool-down, the shedding and an entry's expiry are judged by."""
+        return self.capture_ns if self.clock_trusted else self.append_ns
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFrame:
+    """A frame and its decoded picture, BGR uint8[H,W,3]."""
+
+    facts: FrameFacts
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A record whose end was decided before anything looked at it: shed or dead-lettered."""
+
+    partition: int
+    offset: int
+    outcome: Outcome
+    camera: str | None
+    """None if the record does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A batch whose records have been read: frames to look at, and those that ended already."""
+
+    batch: Batch
+    number: int
+    frames: tuple[OpenedFrame, ...]
+    endings: tuple[Ending, ...]
+    dead_letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A batch without pixels: the facts of its frames, and its faces."""
+
+    batch: Batch
+    number: int
+    endings: tuple[Ending, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    frames: tuple[FrameFacts, ...]
+    face_frame: NDArray[np.int64]
+    """int64[N]: index into `frames` of each face."""
+    boxes: NDArray[np.float32]
+    """float32[N,4]: x0, y0, x1, y1 in pixels."""
+    templates: NDArray[np.float32]
+    """float32[N,d], L2-normalised."""
+
+    @property
+    def capture_ns(self) -> NDArray[np.int64]:
+        """int64[N]: the time by which each face's frame is matched."""
+        return np.array([facts.matching_ns for facts in self.frames], np.int64)[self.face_frame]
+
+    def box(self, face: int) -> tuple[float, float, float, float]:
+        """The box of one face as plain numbers."""
+        x0, y0, x1, y1 = self.boxes[face].tolist()
+        return (x0, y0, x1, y1)
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpan:
+    """When a batch was in a stage; seconds of the process's monotonic clock."""
+
+    batch: int
+    stage: str
+    began: float
+    ended: float
+
+
+@dataclass(slots=True)
+class Trace:
+    """The latest stage spans of a worker, bounded, for a look at how stages overlap."""
+
+    limit: int = 1024
+    spans: list[StageSpan] = field(default_factory=list)
+
+    def add(self, batch: int, stage: str, began: float, ended: float) -> None:
+        """Keep one span, dropping the oldest above the limit."""
+        self.spans.append(StageSpan(batch, stage, began, ended))
+        if len(self.spans) > 2 * self.limit:
+            del self.spans[: -self.limit]

@@ -1,0 +1,101 @@
+"""One process that a supervisor keeps alive: a named, detached actor, its latest status and its failures."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+SILENCE_SECONDS = 10.0
+"""A process that has answered nothing for as long is killed and replaced."""
+BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""Waits before the first, second, … replacement of a process that keeps failing."""
+STABLE_SECONDS = 30.0
+"""A process that lived as long has earned a clean record."""
+
+
+class Status(Protocol):
+    """What every child reports."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def state(self) -> str:
+        """starting, running, failed or stopped."""
+
+    @property
+    def failure(self) -> str:
+        """Why it failed."""
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether a replacement may do better."""
+
+
+S = TypeVar("S", bound=Status)
+
+
+class Child(Generic[S]):
+    """Creates or adopts an actor by name, polls it without waiting, and replaces it when it is gone."""
+
+    def __init__(self, name: str, create: Callable[[], Any]) -> None:
+        self.name = name
+        self.status: S | None = None
+        self.deaths = 0
+        self._create = create
+        self._actor: Any = None
+        self._pending: Any = None
+        self._born = 0.0
+        self._heard = 0.0
+        self._failures = 0
+        self._not_before = 0.0
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row, without a stable time between."""
+        return self._failures
+
+    def tend(self, now: float) -> None:
+        """Create or adopt the actor, renew its lease, take in its status; never waits."""
+        if self._actor is None:
+            if now < self._not_before:
+                return
+            self._actor = self._create()
+            self._born = self._heard = now
+        if now - self._born > STABLE_SECONDS:
+            self._failures = 0
+        try:
+            if self._pending is None:
+                self._actor.renew.remote()
+                self._pending = self._actor.status.remote(int(time.time()) - 10)
+            self.status = ray.get(self._pending, timeout=0)
+            self._pending = None
+            self._heard = now
+        except GetTimeoutError:
+            if now - self._heard > SILENCE_SECONDS:
+                self._replace(now)
+        except RayError:
+            self._replace(now)
+        else:
+            if self.status is not None and self.status.state == "failed":
+                self._replace(now)
+
+    def ask(self, method: str, *arguments: object) -> Any:
+        """Call a method of the actor; returns the reference, or None if there is no actor."""
+        return None if self._actor is None else getattr(self._actor, method).remote(*arguments)
+
+    def kill(self) -> None:
+        """End the actor's process."""
+        if self._actor is not None:
+            ray.kill(self._actor, no_restart=True)
+            self._actor = None
+
+    def _replace(self, now: float) -> None:
+        self.kill()
+        self._pending = None
+        self.deaths += 1
+        self._failures += 1
+        self._not_before = now + BACKOFF_SECONDS[min(self._failures - 1, len(BACKOFF_SECONDS) - 1)]

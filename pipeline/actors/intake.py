@@ -1,0 +1,105 @@
+"""From consumed records to decoded pictures: read the record, apply the overload policy, decode in threads."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.actors.batch import Ending, FrameFacts, Opened, OpenedFrame
+from pipeline.catalog.outcomes import Outcome
+from pipeline.catalog.topics import FRAMES
+from pipeline.core.clocks import ClockTrust
+from pipeline.core.pressure import Overload
+from pipeline.errors import FrameError
+from pipeline.ports import Clock, Decode
+from pipeline.records import Batch, ConsumedRecord, DeadLetter, Frame
+from pipeline.wire import frames as frame_wire
+
+
+class Intake:
+    """Opens batches; every record leaves as a frame to look at, a shed frame or a dead letter."""
+
+    def __init__(
+        self, *, decode: Decode, threads: int, overload: Overload, clocks: ClockTrust, clock: Clock, topic: str = FRAMES
+    ) -> None:
+        self._decode = decode
+        self._overload = overload
+        self._clocks = clocks
+        self._clock = clock
+        self._topic = topic
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def open(self, batch: Batch, number: int) -> Opened:
+        """Read and decode `batch`, the `number`-th of this worker; frames keep the order of the records."""
+        endings: list[Ending] = []
+        letters: list[DeadLetter] = []
+        waiting: list[tuple[FrameFacts, ConsumedRecord, bytes]] = []
+        for facts, record, jpeg in self._frames(batch, endings, letters):
+            if self._overload.sheds(age_ns=self._clock.now_ns() - facts.matching_ns):
+                endings.append(Ending(facts.partition, facts.offset, Outcome.SHED, facts.camera))
+            else:
+                waiting.append((facts, record, jpeg))
+        frames: list[OpenedFrame] = []
+        pictures = self._pool.map(self._picture, [jpeg for _, _, jpeg in waiting])
+        for (facts, record, _), picture in zip(waiting, pictures, strict=True):
+            if isinstance(picture, FrameError):
+                letters.append(self._letter(record, picture))
+                endings.append(Ending(record.partition, record.offset, Outcome.DEAD_LETTERED, letters[-1].camera))
+            else:
+                frames.append(OpenedFrame(facts, picture))
+        return Opened(batch, number, tuple(frames), tuple(endings), tuple(letters))
+
+    @property
+    def untrusted_cameras(self) -> int:
+        """Cameras whose capture time departs from the append time by more than the tolerance."""
+        return self._clocks.untrusted
+
+    def close(self) -> None:
+        """Stop the decoding threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _frames(
+        self,
+        batch: Batch,
+        endings: list[Ending],
+        letters: list[DeadLetter],
+    ) -> Iterator[tuple[FrameFacts, ConsumedRecord, bytes]]:
+        for record in batch.records:
+            try:
+                frame = frame_wire.decode(record)
+            except FrameError as error:
+                letters.append(self._letter(record, error))
+                endings.append(Ending(record.partition, record.offset, Outcome.DEAD_LETTERED, letters[-1].camera))
+            else:
+                yield self._facts(record, frame), record, frame.jpeg
+
+    def _facts(self, record: ConsumedRecord, frame: Frame) -> FrameFacts:
+        trusted = self._clocks.observe(frame.camera, frame.capture_ns, record.append_ns)
+        return FrameFacts(
+            record.partition,
+            record.offset,
+            frame.camera,
+            frame.camera_run,
+            frame.sequence,
+            frame.capture_ns,
+            record.append_ns,
+            trusted,
+        )
+
+    def _picture(self, jpeg: bytes) -> NDArray[np.uint8] | FrameError:
+        try:
+            return self._decode(jpeg)
+        except FrameError as error:
+            return error
+
+    def _letter(self, record: ConsumedRecord, error: FrameError) -> DeadLetter:
+        return DeadLetter(
+            topic=self._topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=error.reason,
+            size=len(record.value or b""),
+            camera=frame_wire.camera_of(record),
+            append_ns=record.append_ns,
+        )

@@ -1,0 +1,178 @@
+"""What a worker has done so far, kept under a lock and handed out as plain values."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from pipeline.actors.batch import Seen
+from pipeline.catalog import metrics
+from pipeline.catalog.outcomes import Outcome
+from pipeline.core.latency import LatencySketch
+from pipeline.ports import Telemetry
+from pipeline.records import Alert, OutcomeRange, Receipt
+
+SECONDS_KEPT = 180
+"""Per-second latency sketches kept in a worker; who wants a longer series asks often enough."""
+
+
+class PlaceReport(msgspec.Struct):
+    """Totals of one camera, or of one district above the camera limit; sketches of seconds."""
+
+    frames: int = 0
+    shed: int = 0
+    faces: int = 0
+    alerts: int = 0
+    latency: LatencySketch = msgspec.field(default_factory=LatencySketch)
+    queue_age: LatencySketch = msgspec.field(default_factory=LatencySketch)
+
+    def merge(self, other: "PlaceReport") -> None:
+        """Add another report of the same place."""
+        self.frames += other.frames
+        self.shed += other.shed
+        self.faces += other.faces
+        self.alerts += other.alerts
+        self.latency.merge(other.latency)
+        self.queue_age.merge(other.queue_age)
+
+
+class SecondReport(msgspec.Struct):
+    """Latency of the frames committed in one second of wall-clock time."""
+
+    latency: LatencySketch = msgspec.field(default_factory=LatencySketch)
+    queue_age: LatencySketch = msgspec.field(default_factory=LatencySketch)
+    alerts: int = 0
+
+
+class WorkReport(msgspec.Struct):
+    """Totals of one worker process; cumulative, so that asking twice counts nothing twice."""
+
+    outcomes: dict[str, int] = {}
+    places: dict[str, PlaceReport] = {}
+    seconds: dict[int, SecondReport] = {}
+    """By Unix second."""
+    batches: int = 0
+    faces: int = 0
+    alerts: int = 0
+    aborted: int = 0
+    watchlist_version: int = 0
+    fraction_searched: float = 1.0
+
+
+class Ledger:
+    """Keeps a worker's `WorkReport` and its metrics; every method may be called from any thread.
+
+    `place` turns a camera id into the name that its totals are kept under.
+    """
+
+    def __init__(self, place: Callable[[str], str], telemetry: Telemetry) -> None:
+        self._place = place
+        self._telemetry = telemetry
+        self._lock = threading.Lock()
+        self._report = WorkReport()
+
+    def settled(self, seen: Seen, receipt: Receipt, alerts: Sequence[Alert], committed_ns: int) -> None:
+        """Count a batch whose transaction has been committed at `committed_ns`."""
+        with self._lock:
+            self._count_outcomes(receipt.ranges)
+            self._report.batches += 1
+            self._report.watchlist_version = receipt.watchlist_version_greatest
+            self._report.fraction_searched = receipt.fraction_searched
+            self._count_frames(seen, alerts, committed_ns)
+            self._count_endings(seen)
+        self._telemetry.observe(metrics.BATCH_FRAMES, len(seen.batch.records))
+        self._telemetry.observe(metrics.BATCH_FACES, len(seen.templates))
+        self._telemetry.set(metrics.FRACTION_SEARCHED, receipt.fraction_searched)
+
+    def aborted(self) -> None:
+        """Count a transaction that was rolled back."""
+        with self._lock:
+            self._report.aborted += 1
+        self._telemetry.count(metrics.TRANSACTIONS_ABORTED)
+
+    def snapshot(self, since_second: int = 0) -> bytes:
+        """The totals, with the per-second series from `since_second` on, as msgpack of `WorkReport`."""
+        with self._lock:
+            recent = {second: report for second, report in self._report.seconds.items() if second >= since_second}
+            return msgspec.msgpack.encode(msgspec.structs.replace(self._report, seconds=recent))
+
+    def _count_outcomes(self, ranges: Sequence[OutcomeRange]) -> None:
+        for span in ranges:
+            count = span.end - span.first
+            self._report.outcomes[span.outcome] = self._report.outcomes.get(span.outcome, 0) + count
+            if span.outcome in (Outcome.EXPIRED, Outcome.DEAD_LETTERED):
+                # neither has a camera to trust: an expired frame was never read, and a dead letter's key may lie
+                self._telemetry.count(metrics.FRAMES, count, outcome=span.outcome, place="unknown")
+
+    def _count_frames(self, seen: Seen, alerts: Sequence[Alert], committed_ns: int) -> None:
+        second = self._second(committed_ns // 1_000_000_000)
+        alerting = {(alert.frame_partition, alert.frame_offset) for alert in alerts}
+        faces = [0] * len(seen.frames)
+        for frame in seen.face_frame.tolist():
+            faces[frame] += 1
+        for facts, count in zip(seen.frames, faces, strict=True):
+            latency = max(0.0, (committed_ns - facts.matching_ns) / 1e9)
+            age = max(0.0, (seen.batch.consumed_ns - facts.append_ns) / 1e9)
+            place = self._place_of(facts.camera)
+            place.frames += 1
+            place.faces += count
+            for sketch in (place.latency, second.latency):
+                sketch.add(latency)
+            for sketch in (place.queue_age, second.queue_age):
+                sketch.add(age)
+            is_alerting = (facts.partition, facts.offset) in alerting
+            self._telemetry.observe(
+                metrics.GLASS_TO_ALERT_SECONDS, latency, alerting="true" if is_alerting else "false"
+            )
+            self._telemetry.observe(metrics.QUEUE_AGE_SECONDS, age)
+            self._telemetry.count(metrics.FRAMES, 1, outcome=Outcome.PROCESSED, place=facts.camera)
+            self._telemetry.count(metrics.FACES, count, place=facts.camera)
+        for alert in alerts:
+            self._place_of(alert.camera).alerts += 1
+            self._telemetry.count(metrics.ALERTS, 1, place=alert.camera)
+        second.alerts += len(alerts)
+        self._report.alerts += len(alerts)
+        self._report.faces += len(seen.templates)
+
+    def _count_endings(self, seen: Seen) -> None:
+        for ending in seen.endings:
+            if ending.outcome is Outcome.SHED and ending.camera is not None:
+                self._place_of(ending.camera).shed += 1
+                self._telemetry.count(metrics.FRAMES, 1, outcome=Outcome.SHED, place=ending.camera)
+
+    def _place_of(self, camera: str) -> PlaceReport:
+        return self._report.places.setdefault(self._place(camera), PlaceReport())
+
+    def _second(self, second: int) -> SecondReport:
+        seconds = self._report.seconds
+        if second not in seconds:
+            seconds[second] = SecondReport()
+            for old in [kept for kept in seconds if kept < second - SECONDS_KEPT]:
+                del seconds[old]
+        return seconds[second]
+
+
+def merge_reports(reports: Sequence[WorkReport]) -> WorkReport:
+    """The totals of several workers, or of one worker's successive processes."""
+    total = WorkReport()
+    for report in reports:
+        _add_counts(total.outcomes, report.outcomes)
+        for name, place in report.places.items():
+            total.places.setdefault(name, PlaceReport()).merge(place)
+        for number, second in report.seconds.items():
+            kept = total.seconds.setdefault(number, SecondReport())
+            kept.latency.merge(second.latency)
+            kept.queue_age.merge(second.queue_age)
+            kept.alerts += second.alerts
+        total.batches += report.batches
+        total.faces += report.faces
+        total.alerts += report.alerts
+        total.aborted += report.aborted
+        total.watchlist_version = max(total.watchlist_version, report.watchlist_version)
+        total.fraction_searched = min(total.fraction_searched, report.fraction_searched)
+    return total
+
+
+def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count

@@ -1,0 +1,169 @@
+"""The last stage of a batch: search, decide, and commit alerts, dead letters, receipt and offsets at once."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.actors.batch import Seen, Trace
+from pipeline.actors.report import Ledger
+from pipeline.catalog.outcomes import Outcome
+from pipeline.core.alerting import Criteria, Sighting, decide
+from pipeline.core.batching import chunks
+from pipeline.core.cooldown import Cooldown
+from pipeline.core.custody import check_batch, receipt_ranges
+from pipeline.errors import ShardUnavailable, TransactionAborted
+from pipeline.ports import AlertHistory, Clock, Gallery, Outbox
+from pipeline.records import Alert, OutgoingRecord, Probes, Receipt, SearchResult
+from pipeline.wire import alerts as alert_wire
+from pipeline.wire import dead_letters as dead_letter_wire
+from pipeline.wire import receipts as receipt_wire
+
+PROBES_PER_SEARCH = 128
+"""Templates in one call: 128 × 128 float32 are 64 KiB, under the 100 KB that travel inline between actors."""
+FRAME_LIFETIME_SECONDS = 180.0
+"""The longest a frame can live in Kafka's files; a successor may have to replay one as old as this."""
+
+
+class Settlement:
+    """Owns what changes only with a committed transaction: the cool-down and the next offset of each partition.
+
+    `assigned`, `revoked` and `settle` exclude each other, so a revocation waits for the transaction in flight, and a
+    batch that became stale meanwhile is dropped unseen.
+    """
+
+    def __init__(
+        self,
+        *,
+        gallery: Gallery,
+        outbox: Outbox,
+        history: AlertHistory,
+        criteria: Criteria,
+        cooldown_seconds: float,
+        clock: Clock,
+        ledger: Ledger,
+        trace: Trace,
+    ) -> None:
+        self._gallery = gallery
+        self._outbox = outbox
+        self._history = history
+        self._criteria = criteria
+        self._cooldown_seconds = cooldown_seconds
+        self._cooldown = Cooldown(cooldown_seconds)
+        self._clock = clock
+        self._ledger = ledger
+        self._trace = trace
+        self._lock = threading.RLock()
+        self._next: dict[int, int] = {}
+
+    def assigned(self, starts: Mapping[int, int]) -> None:
+        """Take over partitions at the offsets they will be read from, and rebuild the cool-down from their alerts."""
+        with self._lock:
+            self._next.update(starts)
+            since = self._clock.now_ns() - int((self._cooldown_seconds + FRAME_LIFETIME_SECONDS) * 1e9)
+            for camera, entry, at_ns in self._history.recent(sorted(starts), since):
+                self._cooldown.note(camera, entry, at_ns)
+            self._cooldown.prune(since)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Forget partitions, once the transaction in flight has ended."""
+        with self._lock:
+            for partition in partitions:
+                self._next.pop(partition, None)
+
+    def rewound(self, starts: Mapping[int, int]) -> None:
+        """Begin again at the committed offsets, with a cool-down rebuilt from the log alone."""
+        with self._lock:
+            self._cooldown = Cooldown(self._cooldown_seconds)
+            self.assigned(starts)
+
+    def search(self, seen: Seen, keep_waiting: Callable[[], bool]) -> SearchResult | None:
+        """Search every face of the batch; None if shards stayed away and `keep_waiting` ended it."""
+        parts: list[SearchResult] = []
+        capture_ns = seen.capture_ns
+        for part in chunks(len(seen.templates), PROBES_PER_SEARCH):
+            probes = Probes(seen.templates[part], capture_ns[part])
+            while True:
+                try:
+                    parts.append(self._gallery.search(probes, self._criteria.top_k))
+                    break
+                except ShardUnavailable:
+                    if not keep_waiting():
+                        return None
+        return SearchResult(
+            candidates=tuple(candidates for part in parts for candidates in part.candidates),
+            version_lowest=min((part.version_lowest for part in parts), default=0),
+            version_greatest=max((part.version_greatest for part in parts), default=0),
+            fraction_searched=min((part.fraction_searched for part in parts), default=1.0),
+        )
+
+    def settle(self, seen: Seen, found: SearchResult, current: Callable[[], int]) -> bool:
+        """Decide and commit; returns False if the batch was stale and dropped.
+
+        Raises TransactionAborted after a rollback, Fenced and BrokerError when the worker must end, CustodyError when
+        the batch's outcomes do not cover the offsets it claims.
+        """
+        with self._lock:
+            if seen.batch.assignment != current():
+                return False
+            alerts = self._decide(seen, found)
+            offsets, spans = self._spans(seen)
+            receipt = self._receipt(seen, found, len(alerts))
+            check_batch(spans, receipt.ranges)
+            began = time.monotonic()
+            try:
+                self._outbox.commit(self._outgoing(seen, alerts, receipt), offsets, seen.batch.membership)
+            except TransactionAborted:
+                self._ledger.aborted()
+                raise
+            self._trace.add(seen.number, "commit", began, time.monotonic())
+            self._next.update(offsets)
+            for alert in alerts:
+                self._cooldown.note(alert.camera, alert.entry, alert.cooldown_ns)
+            self._ledger.settled(seen, receipt, alerts, self._clock.now_ns())
+            return True
+
+    def _decide(self, seen: Seen, found: SearchResult) -> list[Alert]:
+        faces: list[list[Sighting]] = [[] for _ in seen.frames]
+        for index, candidates in enumerate(found.candidates):
+            if candidates and candidates[0].score >= self._criteria.threshold:
+                faces[int(seen.face_frame[index])].append(Sighting(seen.box(index), candidates))
+        fresh = self._cooldown.draft()
+        alerts: list[Alert] = []
+        for facts, sightings in zip(seen.frames, faces, strict=True):
+            if sightings:
+                alerts.extend(
+                    decide(facts, sightings, self._criteria, fresh, self._clock.now_ns(), found.fraction_searched)
+                )
+        return alerts
+
+    def _spans(self, seen: Seen) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
+        ends: dict[int, int] = {}
+        for record in seen.batch.records:
+            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
+        for gap in seen.batch.expired:
+            ends[gap.partition] = max(ends.get(gap.partition, 0), gap.end)
+        return ends, {partition: (self._next[partition], end) for partition, end in ends.items()}
+
+    def _receipt(self, seen: Seen, found: SearchResult, alerts: int) -> Receipt:
+        outcomes = [(facts.partition, facts.offset, Outcome.PROCESSED) for facts in seen.frames]
+        outcomes += [(ending.partition, ending.offset, ending.outcome) for ending in seen.endings]
+        shed = Counter(ending.camera for ending in seen.endings if ending.outcome is Outcome.SHED and ending.camera)
+        return Receipt(
+            run=self._criteria.run,
+            slot=self._criteria.slot,
+            batch=seen.number,
+            decided_ns=self._clock.now_ns(),
+            ranges=receipt_ranges(outcomes, seen.batch.expired),
+            alerts=alerts,
+            watchlist_version_lowest=found.version_lowest,
+            watchlist_version_greatest=found.version_greatest,
+            fraction_searched=found.fraction_searched,
+            shed_by_camera=shed,
+        )
+
+    def _outgoing(self, seen: Seen, alerts: Sequence[Alert], receipt: Receipt) -> list[OutgoingRecord]:
+        records = [alert_wire.encode(alert) for alert in alerts]
+        records += [dead_letter_wire.encode(letter) for letter in seen.dead_letters]
+        records.append(receipt_wire.encode(receipt))
+        return records
