@@ -20,13 +20,12 @@ Adapters translate a library's errors to the most specific of these at their bou
 line prints the message alone, in one line, and ends with the exit code of the kind.
 """
 
-from typing import ClassVar
-
 
 class LamppostError(Exception):
     """An error whose message tells the user what is wrong and what to do."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
+    """What the command ends with; an error relayed from another process carries its cause's."""
 
 
 class SettingsError(LamppostError):
