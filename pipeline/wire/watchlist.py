@@ -2,7 +2,7 @@
 
 The key is the entry id. The value is a MessagePack map: ``template`` (float32, little endian, as bytes),
 ``dimension``, ``reference``, ``list_id`` and ``expires_ns`` (or nil); a null value removes the entry. The header is
-``schema-version``; a removal needs none. The record with the key ``\\0heartbeat`` is no entry: it is written every 30 s,
+``schema-version``; a removal needs none. The key ``\\0heartbeat`` is no entry: it is written every 30 s,
 since an idle topic is never compacted, and an uncompacted topic still holds the templates that were removed from it.
 """
 
