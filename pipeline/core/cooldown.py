@@ -29,7 +29,8 @@ class Cooldown:
         self._length_ns = round(seconds * SECOND_NS)
         self._alerted: MutableMapping[tuple[str, str], int] = {}
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         """Pairs of camera and entry that are remembered."""
         return len(self._alerted)
 

@@ -13,7 +13,7 @@ import msgspec
 RELATIVE_ERROR: Final = 0.01
 """A quantile differs from the value of its rank by at most this share of that value."""
 SMALLEST: Final = 1e-6
-"""Seconds; smaller values, and those below zero that clocks of two machines can give, count as this much or less."""
+"""Seconds; smaller values, and those below zero that clocks of two machines can give, count as about this much."""
 GREATEST: Final = 1e7
 """Seconds; greater values count as this much, which bounds a sketch to about 1,500 buckets."""
 

@@ -57,7 +57,7 @@ def test_rebuilding_replaces_what_was_there(cooldown: Cooldown) -> None:
     cooldown.rebuild([("a/2", "p9", 10 * SECOND), ("a/2", "p9", 45 * SECOND)])
     assert cooldown.admits("a/1", "p1", 100 * SECOND)
     assert not cooldown.admits("a/2", "p9", 74 * SECOND)
-    assert len(cooldown) == 1
+    assert cooldown.size == 1
 
 
 def test_forgets_cameras_that_were_given_up(cooldown: Cooldown) -> None:
@@ -72,10 +72,10 @@ def test_pruning_keeps_what_can_still_decide(cooldown: Cooldown) -> None:
     """Alerts before the bound go, with the cameras that have no other."""
     cooldown.note("a/1", "p2", 60 * SECOND)
     cooldown.prune(100 * SECOND)
-    assert len(cooldown) == 1
+    assert cooldown.size == 1
     assert not cooldown.admits("a/1", "p1", 101 * SECOND)
     cooldown.prune(101 * SECOND)
-    assert len(cooldown) == 0
+    assert cooldown.size == 0
 
 
 def test_draft_decides_for_itself(cooldown: Cooldown) -> None:
