@@ -112,10 +112,8 @@ class Matching(Section):
 
 
 class Watchlist(Section):
-    """Upkeep of the watchlist topic."""
+    """What is loaded into the watchlist topic."""
 
-    heartbeat_seconds: Annotated[float, Field(gt=0, le=60)] = 30.0
-    """Interval of the record that makes Kafka compact an idle watchlist."""
     list_id: Annotated[str, Field(min_length=1, max_length=200)] = "default"
     """List that entries are loaded into when none is named."""
 

@@ -1,0 +1,186 @@
+"""Commands that run the pipeline or parts of it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import (
+    Brokers,
+    CameraCount,
+    Fps,
+    Ray,
+    Seed,
+    SettingsFile,
+    Shards,
+    Verbose,
+    Workers,
+    examples,
+    settings_of,
+)
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where the summary and pictures go.")]
+
+
+class Network(StrEnum):
+    """What can be trained."""
+
+    DETECTOR = "detector"
+    EMBEDDER = "embedder"
+
+
+def demo(
+    seconds: Annotated[float | None, typer.Option(help="How long the cameras send.")] = None,
+    cameras: CameraCount = None,
+    fps: Fps = None,
+    seed: Seed = None,
+    watchlist_size: Annotated[int | None, typer.Option("--watchlist-size", metavar="N", help="People sought.")] = None,
+    workers: Workers = None,
+    shards: Shards = None,
+    out: Out = None,
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show the whole system at work on this machine: cameras, Kafka, workers, shards, alerts, and a summary.
+
+    Ends with code 8 if a frame is not accounted for.
+    """
+    settings = settings_of(
+        settings_file,
+        seconds=("demo.seconds", seconds),
+        cameras=("cameras.count", cameras),
+        fps=("cameras.fps", fps),
+        seed=("cameras.seed", seed),
+        watchlist_size=("demo.watchlist_size", watchlist_size),
+        workers=("run.workers", workers),
+        shards=("matching.shards", shards),
+        out=("demo.out", out),
+        brokers=("kafka.brokers", brokers),
+    )
+    from pipeline.runtime import demo as job
+
+    raise typer.Exit(job.demo(settings, verbose))
+
+
+def run(
+    brokers: Brokers = None,
+    ray: Ray = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run-name", metavar="NAME", help="The same name succeeds or adopts a run.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group; runs of one group share the work.")] = None,
+    workers: Workers = None,
+    shards: Shards = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Run workers and shards against a Kafka and a Ray of your own, until interrupted.
+
+    The first SIGINT or SIGTERM finishes what is in hand and ends.
+    """
+    settings = settings_of(
+        settings_file,
+        brokers=("kafka.brokers", brokers),
+        ray=("run.ray", ray),
+        run_name=("run.name", run_name),
+        group=("run.group", group),
+        workers=("run.workers", workers),
+        shards=("matching.shards", shards),
+    )
+    from pipeline.runtime import run as job
+
+    raise typer.Exit(job.run(settings, verbose))
+
+
+def cameras(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="Video files or folders of images, instead of synthetic scenes."),
+    ] = None,
+    brokers: Brokers = None,
+    count: CameraCount = None,
+    fps: Fps = None,
+    seed: Seed = None,
+    seconds: Annotated[float | None, typer.Option(help="How long to send; until interrupted if not given.")] = None,
+    loop: Annotated[bool | None, typer.Option("--loop", help="Begin a source again at its end.")] = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Send frames and nothing else: synthetic street scenes, video files, or folders of images."""
+    settings = settings_of(
+        settings_file,
+        SOURCE=("cameras.sources", tuple(sources) if sources else None),
+        brokers=("kafka.brokers", brokers),
+        cameras=("cameras.count", count),
+        fps=("cameras.fps", fps),
+        seed=("cameras.seed", seed),
+        seconds=("cameras.seconds", seconds),
+        loop=("cameras.loop", loop),
+    )
+    from pipeline.runtime import cameras as job
+
+    raise typer.Exit(job.cameras(settings, verbose))
+
+
+def start_kafka(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 9092,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Start Apache Kafka on this machine, in the foreground, and print its address; Ctrl-C ends and removes it.
+
+    The first start downloads Kafka and checks it against the sums that Lamppost carries.
+    """
+    settings = settings_of(settings_file)
+    from pipeline.runtime import kafka as job
+
+    raise typer.Exit(job.start(settings, port, verbose))
+
+
+def train(
+    network: Annotated[Network, typer.Argument(help="Which network.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the weights go.")] = Path("weights"),
+    seed: Annotated[int, typer.Option(help="Seed of the training people; disjoint from every street's.")] = 0,
+    minutes: Annotated[float | None, typer.Option(help="End training after so many minutes.")] = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Train a network on people who do not exist, and write its weights."""
+    settings = settings_of(settings_file)
+    from pipeline.runtime import training as job
+
+    raise typer.Exit(job.train(settings, network.value, out, seed, minutes, verbose))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command(
+        epilog=examples(
+            "lamppost demo",
+            "lamppost demo --seed 7 --cameras 5 --fps 4 --seconds 30",
+            "lamppost demo --brokers kafka:9092 --out results",
+        )
+    )(demo)
+    app.command(
+        epilog=examples(
+            "lamppost run --brokers kafka:9092 --ray auto --run-name north --group city",
+            "lamppost run --brokers 127.0.0.1:9092 --workers 1",
+        )
+    )(run)
+    app.command(
+        epilog=examples(
+            "lamppost cameras --brokers 127.0.0.1:9092 --cameras 12 --fps 2 --seconds 60",
+            "lamppost cameras --brokers 127.0.0.1:9092 --loop street.mp4",
+        )
+    )(cameras)
+    app.command(epilog=examples("lamppost train embedder --out weights", "lamppost train detector --minutes 10"))(train)
+    kafka = typer.Typer(no_args_is_help=True, help="A Kafka on this machine, to try things.")
+    kafka.callback()(_kafka)
+    kafka.command("start", epilog=examples("lamppost kafka start", "lamppost kafka start --port 0"))(start_kafka)
+    app.add_typer(kafka, name="kafka")
+
+
+def _kafka() -> None:
+    """A Kafka on this machine, to try things."""

@@ -1,0 +1,36 @@
+"""Commands about the topics."""
+
+import typer
+
+from pipeline.cli.options import Brokers, Partitions, SettingsFile, Verbose, examples, settings_of
+
+app = typer.Typer(no_args_is_help=True, help="Create the topics, and show them with what departs from the design.")
+
+
+@app.command(epilog=examples("lamppost topics create --brokers kafka:9092 --partitions 8"))
+def create(
+    brokers: Brokers = None,
+    partitions: Partitions = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Create the topics that are missing; those that exist are left as they are."""
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), partitions=("run.partitions", partitions))
+    from pipeline.runtime import topics as job
+
+    for line in job.create(settings):
+        typer.echo(line)
+
+
+@app.command(epilog=examples("lamppost topics show --brokers kafka:9092"))
+def show(
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show each topic's partitions, records and settings, and every setting that is not the design's."""
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers))
+    from pipeline.runtime import topics as job
+
+    for line in job.show(settings):
+        typer.echo(line)

@@ -1,0 +1,96 @@
+"""Commands about the watchlist."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Brokers, ListId, SettingsFile, Verbose, examples, settings_of
+
+app = typer.Typer(no_args_is_help=True, help="Load, change and show the people sought.")
+
+Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="Entry id.")]
+
+
+@app.command(
+    epilog=examples(
+        "lamppost watchlist load people.npz --brokers kafka:9092",
+        "lamppost watchlist load people.jsonl --list missing --brokers kafka:9092",
+    )
+)
+def load(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Entries as .npz, .jsonl or .csv.")],
+    list_id: ListId = None,
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Add or replace the entries of a file; nothing is published unless every row is valid.
+
+    .npz holds ids and templates; .jsonl an object per line with entry and template; .csv rows of an entry id and its
+    numbers. docs/watchlist.md describes them in full.
+    """
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
+    from pipeline.runtime import watchlist as job
+
+    with typer.progressbar(length=1, label=f"loading {file.name}", file=typer.get_text_stream("stderr")) as bar:
+
+        def advance(done: int, entries: int) -> None:
+            bar.length = entries
+            bar.update(done - bar.pos)
+
+        count = job.load(settings, file, advance)
+    typer.echo(f"{count} entries loaded")
+
+
+@app.command(
+    epilog=examples(
+        "lamppost watchlist add p-17 face.npy --brokers kafka:9092",
+        "lamppost watchlist add p-17 face.npy --reference case/9 --expires 2026-12-31T18:00:00+00:00",
+    )
+)
+def add(
+    entry: Entry,
+    template: Annotated[Path, typer.Argument(metavar="FILE", help="Template as a .npy file, float32[d].")],
+    reference: Annotated[str, typer.Option(help="Your own reference; it is repeated in alerts.")] = "",
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601 time with a time zone.")] = None,
+    list_id: ListId = None,
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Add one entry, or replace it."""
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
+    from pipeline.runtime import watchlist as job
+
+    job.add(settings, entry, template, reference, expires)
+    typer.echo(f"{entry} added")
+
+
+@app.command(epilog=examples("lamppost watchlist remove p-17 --brokers kafka:9092"))
+def remove(
+    entry: Entry,
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Take one entry off the watchlist; shards forget it within a second, Kafka's files within a minute."""
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers))
+    from pipeline.runtime import watchlist as job
+
+    job.remove(settings, entry)
+    typer.echo(f"{entry} removed")
+
+
+@app.command(epilog=examples("lamppost watchlist show --brokers kafka:9092"))
+def show(
+    brokers: Brokers = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show entry, list, reference and expiry of everyone sought; never a template."""
+    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers))
+    from pipeline.cli import tables
+    from pipeline.runtime import watchlist as job
+
+    tables.show(("entry", "list", "reference", "expires"), job.listing(settings))
