@@ -77,14 +77,13 @@ class Kafka(Section):
 
     brokers: str | None = None
     """Bootstrap addresses, host:port with commas between them; None: start a local Kafka."""
-    security: Security = Security()
-    """Encryption and authentication."""
     group_protocol: Literal["consumer", "classic"] = "consumer"
     """Group protocol; `classic` for brokers older than 4.0."""
     replication: Count | None = None
     """Replicas of each topic that Lamppost creates; None: the broker's default."""
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
+    security: Security = Security()
 
     @field_validator("brokers")
     @classmethod

@@ -140,6 +140,7 @@ def description(field: str) -> str:
         said = info.description or ""
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             model = info.annotation
+            said = (model.__doc__ or "").partition("\n")[0]
     return said
 
 

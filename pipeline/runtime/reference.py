@@ -1,0 +1,60 @@
+"""Writes the pages of docs/ that follow from code: settings, metrics, and the schema of summary.json.
+
+``python -m pipeline.runtime.reference [FOLDER]`` writes them; tests hold the committed ones against this module.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.catalog import metrics
+from pipeline.runtime.settings_reference import as_markdown
+from pipeline.runtime.summary import summary_schema
+
+
+def metrics_page() -> str:
+    """The page docs/metrics.md, from the catalogue."""
+    rows = [
+        f"| `{metric.name}{'_total' if metric.kind is metrics.Kind.COUNTER else ''}` | {metric.kind} | "
+        f"{', '.join(f'`{label}`' for label in metric.labels) or '–'} | {metric.help} |"
+        for metric in metrics.ALL
+    ]
+    return "\n".join([_METRICS_PREFACE, "| metric | type | labels | what it is |", "|---|---|---|---|", *rows, ""])
+
+
+def pages() -> Mapping[str, str]:
+    """File name in docs/ to text."""
+    return {
+        "settings.md": as_markdown(),
+        "metrics.md": metrics_page(),
+        "summary.schema.json": json.dumps(summary_schema(), indent=2) + "\n",
+    }
+
+
+def main(folder: Path) -> None:
+    """Write every page into `folder`."""
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+_METRICS_PREFACE = """# Metrics
+
+Every process serves its metrics in Prometheus's text format on a free port of its own. `lamppost run` and
+`lamppost demo` serve the list of their processes for Prometheus's HTTP service discovery, `lamppost cameras` its own;
+the address is printed at start, and `metrics.port` fixes it:
+
+```yaml
+scrape_configs:
+  - job_name: lamppost
+    http_sd_configs:
+      - url: http://127.0.0.1:9100/targets
+```
+
+Units are seconds, bytes and counts. The label `place` is the camera id while there are at most
+`metrics.per_camera_limit` cameras and the district, the part before the first slash, for all of them above it. If a run
+passes the limit midway, what its cameras had counted is added to their districts, so that sums over places never step.
+"""
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs"))

@@ -1,0 +1,141 @@
+"""What a demo writes to summary.json; its JSON Schema is docs/summary.schema.json.
+
+Durations and latencies are in seconds, times of latencies as the design defines them: glass-to-alert runs from a
+frame's intended capture instant to the commit that accounts for it, queue age from append to consume. A quantile of
+nothing is null.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.errors import ResourceError
+
+FILE_NAME: Final = "summary.json"
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """A distribution over frames, in seconds; null where there was no frame."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+class CameraCounts(msgspec.Struct, frozen=True):
+    """What the producers counted, over all cameras."""
+
+    intended: int
+    """Capture instants that came."""
+    sent: int
+    """Frames that Kafka acknowledged."""
+    failed: int
+    """Frames that Kafka did not take."""
+
+
+class Custody(msgspec.Struct, frozen=True):
+    """What became of every offset of the frames topic."""
+
+    consumed: int
+    """Records read from Kafka."""
+    processed: int
+    shed: int
+    dead_lettered: int
+    expired: int
+    """Deleted by retention before they were read; not among the consumed."""
+    unauthorised: int
+    unreadable: int
+    balanced: bool
+    """Whether the receipts cover each partition with no gap and no overlap, and consumed is the sum of the outcomes
+    but expired."""
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """The alerts held against what was planted."""
+
+    planted_passes: int
+    """Passes of listed people within the cameras' working distance that were over before the last frame."""
+    alerted_passes: int
+    """Of those, the ones with an alert for the right entry."""
+    doubled_passes: int
+    """Passes with more than one alert."""
+    false_alerts: int
+    """Alerts that no pass of their entry explains."""
+    faces: int
+    """Faces in the frames sent."""
+
+
+class CameraSummary(msgspec.Struct, frozen=True):
+    """One camera, or one district above the limit of cameras."""
+
+    camera: str
+    sent: int
+    frames: int
+    """Frames accounted for."""
+    shed: int
+    faces: int
+    alerts: int
+    latency_seconds: Quantiles
+    queue_age_seconds: Quantiles
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one demo."""
+
+    ok: bool
+    """Whether the run ended as it should: custody balanced, and no camera or worker failed."""
+    problems: list[str]
+    """What was not as it should be, a sentence each; empty if ok."""
+    run: str
+    seed: int
+    seconds: float
+    """How long the cameras sent."""
+    versions: dict[str, str]
+    """Lamppost, Python, the libraries that compute or carry frames, Kafka, and the networks' weights."""
+    settings: dict[str, str]
+    """Every resolved setting by its dotted name; secrets are not shown."""
+    cameras: CameraCounts
+    custody: Custody
+    truth: Truth | None
+    """Null if the cameras showed no synthetic scenes."""
+    alerts: int
+    first_alert_seconds: float | None
+    """From the start of the command to the first alert read from Kafka; null if there was none."""
+    frames_per_second: float
+    """Processed frames ÷ the time from the first to the last commit."""
+    latency_seconds: Quantiles
+    """Glass-to-alert, over all processed frames."""
+    alert_latency_seconds: Quantiles
+    """Glass-to-alert, over alerting frames."""
+    queue_age_seconds: Quantiles
+    memory_peak_bytes: int
+    """Greatest proportional set size (PSS), summed over all processes of the run."""
+    per_camera: list[CameraSummary]
+
+
+def write_summary(summary: Summary, folder: Path) -> Path:
+    """Write summary.json into `folder`, which is made if needed; raises ResourceError if it can't be written."""
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    except OSError as error:
+        raise ResourceError(
+            f"{path} cannot be written ({error.strerror or error}); choose another folder with --out"
+        ) from error
+    return path
+
+
+def read_summary(path: Path) -> Summary:
+    """What `write_summary` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Summary)
+
+
+def summary_schema() -> dict[str, Any]:
+    """The JSON Schema of summary.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(Summary),
+    }
