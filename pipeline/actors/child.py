@@ -1,5 +1,6 @@
 """One process that a supervisor keeps alive: a named, detached actor, its latest status and its failures."""
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -7,10 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from pipeline.core.deadlines import Backoff
+
 SILENCE_SECONDS = 10.0
 """A process that has answered nothing for as long is killed and replaced."""
-BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""Waits before the first, second, … replacement of a process that keeps failing."""
+BACKOFF = Backoff(first=0.25, factor=2.0, limit=4.0)
+"""Pauses before the replacement of a process that keeps failing."""
 STABLE_SECONDS = 30.0
 """A process that lived as long has earned a clean record."""
 
@@ -98,4 +101,4 @@ class Child(Generic[S]):
         self._pending = None
         self.deaths += 1
         self._failures += 1
-        self._not_before = now + BACKOFF_SECONDS[min(self._failures - 1, len(BACKOFF_SECONDS) - 1)]
+        self._not_before = now + BACKOFF.pause(self._failures, random.random())

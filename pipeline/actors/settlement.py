@@ -133,7 +133,14 @@ class Settlement:
         for facts, sightings in zip(seen.frames, faces, strict=True):
             if sightings:
                 alerts.extend(
-                    decide(facts, sightings, self._criteria, fresh, self._clock.now_ns(), found.fraction_searched)
+                    decide(
+                        facts,
+                        sightings,
+                        self._criteria,
+                        fresh,
+                        self._clock.now_ns(),
+                        fraction_searched=found.fraction_searched,
+                    )
                 )
         return alerts
 

@@ -1,5 +1,6 @@
 """The supervisor of a run: starts, watches and replaces its workers and shards, and ends with its command's lease."""
 
+import logging
 import os
 import threading
 import time
@@ -12,10 +13,13 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.child import Child
-from pipeline.actors.lease import Lease
+from pipeline.actors.lease import LeaseWatch
 from pipeline.actors.report import SECONDS_KEPT, WorkReport, merge_reports
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
+from pipeline.errors import BrokerError
+
+_log = logging.getLogger(__name__)
 
 SUPERVISOR = "supervisor"
 TEND_SECONDS = 0.25
@@ -84,7 +88,7 @@ class Supervisor:
             )
             for slot in range(plan.workers)
         ]
-        self._lease = Lease(plan.lease_seconds, self._end_without_lease)
+        self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -189,7 +193,11 @@ class Supervisor:
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._plan.heartbeat_seconds):
-            self._plan.heartbeat()
+            try:
+                self._plan.heartbeat()
+            except BrokerError as error:
+                # the watchlist stays readable without it; compaction only waits until the broker is back
+                _log.warning("no heartbeat on the watchlist: %s", error)
 
     def _end_without_lease(self) -> None:
         """The command is gone: let the workers drain, end everything, and this process last."""

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.actors.batch import StageSpan, Trace
 from pipeline.actors.batch_loop import BatchLoop, describe
-from pipeline.actors.lease import Lease
+from pipeline.actors.lease import LeaseWatch
 from pipeline.actors.report import Ledger
 from pipeline.errors import LamppostError
 
@@ -60,7 +60,7 @@ class VisionWorker:
         self._failure: BaseException | None = None
         self._state: State = "starting"
         self._stop_lock = threading.Lock()
-        self._lease = Lease(lease_seconds, self._end_without_lease)
+        self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
         self._starter = threading.Thread(target=self._start, args=(factory,), name="start", daemon=True)
         self._starter.start()
 
@@ -92,6 +92,7 @@ class VisionWorker:
 
     def stop(self, deadline_seconds: float) -> WorkerStatus:
         """Drain within the deadline, leave the group, free everything; the last status."""
+        self._lease.renew()
         with self._stop_lock:
             if self._state != "stopped":
                 self._starter.join(deadline_seconds)

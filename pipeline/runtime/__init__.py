@@ -1,0 +1,1 @@
+"""Settings, the one composition root, lifecycle, and the jobs behind the commands."""
