@@ -1,0 +1,95 @@
+# Everything from a fresh checkout: `make demo`, `make test`. Needs Python 3.11 or 3.12 and nothing else.
+#
+#   make demo ARGS="--seed 7 --cameras 5"   options of the demo
+#   make demo PYTHON=python3.12             another Python
+#   make demo TORCH_INDEX=URL               torch from that package index, outside the hashes of the lock: you trust it
+#   make demo EXTRA=gpu                     faiss-gpu in place of faiss-cpu
+
+SHELL := /bin/bash
+PYTHON ?= python3
+EXTRA ?= cpu
+VENV ?= .venv
+ARGS ?=
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+LOCK := requirements/$(EXTRA).lock
+STAMP := $(VENV)/.installed-$(EXTRA)
+# both carry the module faiss
+OTHER_FAISS := $(if $(filter gpu,$(EXTRA)),faiss-cpu,faiss-gpu)
+# what comes with torch when it is taken from the lock
+TORCH_PARTS := torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
+TORCH_PIN = $$(sed -nE 's/^(torch==[^ ]+).*/\1/p' $(LOCK))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types contracts wheel wheel-test docs lock clean distclean
+
+help:
+	@echo "make demo        run the demo (ARGS=...), after installing what it needs into $(VENV)"
+	@echo "make test        run the test suite (ARGS=...)"
+	@echo "make lint        ruff: rules and format        make types       mypy --strict"
+	@echo "make contracts   import contracts              make wheel-test  the tests against the built wheel"
+	@echo "make docs        pages that follow from code   make lock        compile requirements/ anew (needs uv)"
+	@echo "make clean       remove what was built         make distclean   and $(VENV) as well"
+
+demo: $(STAMP)
+	@$(BIN)/lamppost demo $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+format: $(STAMP)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typing
+
+contracts: $(STAMP)
+	@$(BIN)/lint-imports --no-logo
+
+wheel: $(STAMP)
+	@$(BIN)/python -m hatchling build -t wheel -d dist
+
+wheel-test: $(STAMP)
+	@.ci/wheel-test $(BIN)/python $(ARGS)
+
+docs: $(STAMP)
+	@$(BIN)/python -m pipeline.runtime.reference docs
+
+lock:
+	@for extra in cpu gpu; do \
+	  uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	    --extra $$extra --extra dev --custom-compile-command "make lock" -o requirements/$$extra.lock || exit; \
+	done
+
+clean:
+	@rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf $(VENV)
+
+$(STAMP): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12)) or sys.exit( \
+	  "Lamppost needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d; try: make PYTHON=python3.12 ..." % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.installed-*
+	@$(BIN)/python -m pip uninstall --quiet --yes $(OTHER_FAISS) 2>/dev/null
+ifeq ($(TORCH_INDEX),)
+	@echo "installing into $(VENV): about 2.7 GB to download on a machine that has none of it, 4.7 GB on disk"
+	@$(PIP) --require-hashes -r $(LOCK)
+else
+	@echo "installing into $(VENV): torch from $(TORCH_INDEX), not checked against the hashes of the lock"
+	@awk '/^[a-z0-9]/ { keep = $$0 !~ /^($(TORCH_PARTS))==/ } keep' $(LOCK) > $(VENV)/without-torch.lock
+	@$(PIP) --require-hashes -r $(VENV)/without-torch.lock
+	@$(PIP) --index-url $(TORCH_INDEX) "$(TORCH_PIN)"
+endif
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
