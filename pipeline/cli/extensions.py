@@ -16,7 +16,7 @@ GROUP: Final = "lamppost.commands"
 
 def add_extensions(app: typer.Typer, announced: Iterable[EntryPoint] | None = None) -> None:
     """Add a command for each entry point of the group; one that has the name of another command is passed over."""
-    taken = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    taken = set(getattr(typer.main.get_command(app), "commands", {}))
     for point in sorted(entry_points(group=GROUP) if announced is None else announced, key=lambda point: point.name):
         if point.name in taken:
             continue

@@ -1,0 +1,131 @@
+"""What will not work on this machine, or with the Kafka and the Ray that are set, and what to do about it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from pipeline.errors import LamppostError
+from pipeline.runtime import doctor_checks as checks
+from pipeline.runtime import doctor_services
+from pipeline.runtime.doctor_checks import Finding, Status
+from pipeline.runtime.settings import Settings
+
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+CLOCK_WATCH_SECONDS: Final = 0.2
+
+__all__ = ["Finding", "Status", "examine"]
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check in turn, yielded as it is made; Kafka and Ray are asked only if their addresses are set.
+
+    A check that breaks down itself is a finding too and does not keep the others from being made.
+    """
+    for name, check in _machine(settings) + doctor_services.checks_of(settings):
+        try:
+            yield from check()
+        except LamppostError as error:
+            yield Finding(name, Status.FAIL, str(error), "see the message")
+        except (OSError, RuntimeError, ValueError, ImportError, subprocess.SubprocessError) as error:
+            yield Finding(name, Status.WARN, f"could not be looked at: {error!r}")
+
+
+def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]]:
+    return [
+        ("Python", lambda: [checks.judge_python(sys.version_info[:3])]),
+        ("cores", lambda: [_cores(settings)]),
+        ("memory", lambda: [_memory()]),
+        ("disk", lambda: [_disk()]),
+        ("/dev/shm", lambda: [_shared_memory()]),
+        ("temporary path", lambda: [checks.judge_temporary_path(tempfile.gettempdir())]),
+        ("clock", lambda: [checks.judge_clock(_clock_step(), _synchronised())]),
+        ("faiss", lambda: [checks.judge_faiss(_installed())]),
+        ("GPU", lambda: [_gpu(settings)]),
+        ("weights", _weights),
+    ]
+
+
+def _cores(settings: Settings) -> Finding:
+    threads = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    return checks.judge_cores(len(os.sched_getaffinity(0)), settings.run.workers, threads)
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    return checks.judge_memory(memory.available, memory.total)
+
+
+def _disk() -> Finding:
+    folder = tempfile.gettempdir()
+    return checks.judge_disk(folder, shutil.disk_usage(folder).free)
+
+
+def _shared_memory() -> Finding:
+    folder = Path("/dev/shm")  # noqa: S108 - it is looked at, not written to
+    return checks.judge_shared_memory(shutil.disk_usage(folder).free if folder.is_dir() else None)
+
+
+def _clock_step() -> float:
+    """Seconds by which the wall clock departed from the monotonic one while watched."""
+    before = time.time() - time.monotonic()
+    time.sleep(CLOCK_WATCH_SECONDS)
+    return time.time() - time.monotonic() - before
+
+
+def _synchronised() -> bool | None:
+    """What timedatectl says of NTP; None where it is not there or does not know."""
+    command = shutil.which("timedatectl")
+    if command is None:
+        return None
+    said = subprocess.run(
+        [command, "show", "--property=NTPSynchronized", "--value"],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=False,
+    ).stdout.strip()
+    return {"yes": True, "no": False}.get(said)
+
+
+def _installed() -> set[str]:
+    return {name.lower() for distribution in distributions() if (name := distribution.name)}
+
+
+def _gpu(settings: Settings) -> Finding:
+    import torch  # noqa: PLC0415 - two seconds that only this check is worth
+
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    driver = shutil.which("nvidia-smi") is not None
+    return checks.judge_gpu(
+        settings.vision.device, names, driver, any("gpu" in name for name in _installed() & checks.FAISS_DISTRIBUTIONS)
+    )
+
+
+def _weights() -> list[Finding]:
+    from pipeline.vision.weights import load_weights  # noqa: PLC0415 - imports torch
+
+    shipped = {name: load_weights(name).version for name in ("detector", "embedder")}
+    return [Finding("weights", Status.OK, ", ".join(f"{name} {digits}" for name, digits in shipped.items()))]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what computes or carries frames, as the summary records them."""
+    return {
+        name: _version(name) for name in ("ray", "torch", "confluent-kafka", "numpy", "numba", "opencv-python-headless")
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
