@@ -1,0 +1,1 @@
+"""Kafka through confluent-kafka: the adapters of the ports that read and write topics."""

@@ -1,0 +1,158 @@
+"""What every client of librdkafka shares: properties, silence, and errors in Lamppost's words.
+
+librdkafka prints to standard error by itself, even at its lowest log level when an error is fatal. Its lines go to the
+logger ``lamppost.kafka`` instead, which says nothing unless somebody adds a handler.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.errors import BrokerError, Fenced, SettingsError
+
+LOGGER: Final = logging.getLogger("lamppost.kafka")
+LOGGER.addHandler(logging.NullHandler())
+
+FENCED_CODES: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+PASSING_CODES: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._MAX_POLL_EXCEEDED,  # the group's lost callback follows and says what it means
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+"""Errors that librdkafka goes on from by itself."""
+TELLING_CODES: Final = (
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._SSL,
+    KafkaError._RESOLVE,
+    KafkaError._TRANSPORT,
+)
+"""Which of many reported errors names the cause of a failed connection, best first."""
+
+Client = TypeVar("Client")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Which Kafka, and how to speak to it."""
+
+    brokers: str
+    """Bootstrap addresses, host:port with commas between them."""
+    security: Mapping[str, str] = field(default_factory=dict)
+    """librdkafka properties of encryption and authentication; may hold secrets, never shown."""
+    name: str = "lamppost"
+    """``client.id``, which Kafka's own tools and quotas show."""
+
+    def open(
+        self,
+        make: Callable[..., Client],
+        notices: "Notices",
+        properties: Mapping[str, str | int | bool],
+        logger: logging.Logger = LOGGER,
+    ) -> Client:
+        """Make a client with its own properties on top of the common ones; SettingsError if librdkafka refuses them."""
+        common: dict[str, Any] = {
+            "bootstrap.servers": self.brokers,
+            "client.id": self.name,
+            "log_level": 5,
+            "log.connection.close": False,
+            "error_cb": notices.note,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.propagation.max.ms": 5000,
+        }
+        try:
+            return make({**common, **self.security, **properties}, logger=logger)
+        except KafkaException as error:
+            raise SettingsError(
+                f"kafka: {_reason(error)}; correct the security settings or kafka.security.properties"
+            ) from error
+
+
+class Notices:
+    """Errors that a client reports outside its calls; they arrive while it is polled, in the polling thread."""
+
+    def __init__(self) -> None:
+        self.down_since: float | None = None
+        """Monotonic seconds when the last reachable broker went away; None while one is there."""
+        self.fatal: KafkaError | None = None
+        self._latest: dict[int, str] = {}
+
+    def note(self, error: KafkaError) -> None:
+        """librdkafka's error callback."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.down_since = self.down_since or time.monotonic()
+        elif error.fatal():
+            self.fatal = error
+        self._latest[error.code()] = error.str()
+
+    def reached(self) -> None:
+        """Forget the outage: a broker has answered."""
+        self.down_since = None
+
+    def down_for(self) -> float:
+        """Seconds since no broker is reachable, 0.0 while one is."""
+        return 0.0 if self.down_since is None else time.monotonic() - self.down_since
+
+    def cause(self) -> str:
+        """The report that tells best why a connection failed; empty if there was none."""
+        for code in TELLING_CODES:
+            if code in self._latest:
+                return _one_line(self._latest[code])
+        return ""
+
+
+def broker_error(brokers: str, doing: str, error: KafkaException | KafkaError, cause: str = "") -> BrokerError:
+    """The most specific of Lamppost's errors for one of librdkafka's, with the address in its message.
+
+    `doing` is a noun phrase, such as "commit of a transaction"; `cause` replaces librdkafka's own reason if given.
+    """
+    kafka_error = _kafka_error(error)
+    kind = Fenced if kafka_error.code() in FENCED_CODES else BrokerError
+    return kind(f"Kafka at {brokers}: {doing} failed: {cause or _reason(error)}")
+
+
+def _kafka_error(error: KafkaException | KafkaError) -> KafkaError:
+    return error.args[0] if isinstance(error, KafkaException) else error
+
+
+def _reason(error: KafkaException | KafkaError) -> str:
+    kafka_error = _kafka_error(error)
+    return f"{_one_line(kafka_error.str())} ({kafka_error.name()})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def check_reachable(client: Any, notices: Notices, brokers: str, patience: float) -> None:
+    """Raise BrokerError if `client` met a fatal error, or no broker has answered for `patience` seconds.
+
+    librdkafka says when the last connection broke and never when one came back, so a broker is asked before the
+    outage is believed; that takes two seconds at most.
+    """
+    if notices.fatal is not None:
+        raise broker_error(brokers, "connection", notices.fatal)
+    if notices.down_for() <= patience:
+        return
+    try:
+        client.list_topics(timeout=2.0)
+    except KafkaException as error:
+        raise broker_error(
+            brokers, "connection", error, f"no answer for {notices.down_for():.0f} s; {notices.cause()}"
+        ) from error
+    notices.reached()

@@ -1,0 +1,303 @@
+"""The frame source on Kafka: a member of the consumer group on ``frames``.
+
+Positions are this module's own: librdkafka neither reports a gap in offsets nor rewinds after an aborted transaction.
+``auto.offset.reset`` is ``error``, so that a position below the log start is said instead of skipped, also where no
+record is left behind the gap.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from pipeline.errors import BrokerError
+from pipeline.ports import Assigned, Revoked
+from pipeline.records import Batch, ConsumedRecord, OffsetRange
+from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error, check_reachable
+from pipeline.streams.gaps import check_order, explain_gap, explain_reset
+from pipeline.streams.messages import consumed_record, place
+
+LINGER_SECONDS: Final = 0.02
+ASK_SECONDS: Final = 5.0
+"""How long the broker may take to tell a log's start."""
+STABLE_SECONDS: Final = 15.0
+"""How long committed offsets may take: they are stable once a predecessor's transaction has ended, 10 s at most."""
+NEW_TOPIC_SECONDS: Final = 15.0
+"""How long a topic may be unknown after the start: not every broker knows a new topic at once."""
+
+
+class KafkaFrameSource:
+    """Implements `pipeline.ports.FrameSource`; raises SettingsError if librdkafka refuses the properties."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        topic: str,
+        group: str,
+        assigned: Assigned,
+        revoked: Revoked,
+        lost: Revoked,
+        batch_limit: int = 128,
+        linger: float = LINGER_SECONDS,
+        group_protocol: Literal["consumer", "classic"] = "consumer",
+        prefetch_kib: int = 16 * 1024,
+        patience: float = 15.0,
+        now_ns: Callable[[], int] = time.time_ns,
+        open_consumer: Callable[..., Any] = Consumer,
+    ) -> None:
+        """`linger` and `patience` (how long all brokers may be away) in seconds; `prefetch_kib` bounds the memory of
+        records that wait in the client; `open_consumer` makes confluent-kafka's consumer."""
+        self._brokers = connection.brokers
+        self._topic = topic
+        self._assigned, self._revoked, self._lost = assigned, revoked, lost
+        self._batch_limit = batch_limit
+        self._linger = linger
+        self._patience = patience
+        self._now_ns = now_ns
+        self._notices = Notices()
+        self._unknown_topic_until = time.monotonic() + NEW_TOPIC_SECONDS
+        self._assignment = 0
+        self._dropped = False
+        self._paused = False
+        self._held: list[Message] = []
+        self._positions: dict[int, int] = {}
+        self._first_starts: dict[int, int] = {}
+        self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, prefetch_kib))
+        self._consumer.subscribe([topic], on_assign=self._take, on_revoke=self._give_up, on_lost=self._lose)
+
+    @property
+    def assignment(self) -> int:
+        """Counts assignments, revocations, losses and rewinds; it may be read from any thread.
+
+        It rises before the callbacks run: a batch that is found current while `revoked` waits is still this member's.
+        """
+        return self._assignment
+
+    def poll(self, timeout: float) -> Batch | None:
+        """See the port. None also when the assignment changed meanwhile, or while paused."""
+        messages = self._gather(timeout)
+        if self._dropped:
+            self._dropped = False
+            self._read_from(self._committed(self._positions))
+            return None
+        if self._paused:
+            self._held += messages
+            return None
+        if not messages:
+            check_reachable(self._consumer, self._notices, self._brokers, self._patience)
+            return None
+        membership = self._consumer.consumer_group_metadata()
+        consumed_ns = self._now_ns()
+        self._notices.reached()
+        records: list[ConsumedRecord] = []
+        expired: list[OffsetRange] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                expired += self._take_error(message, error)
+            else:
+                expired += self._advance(message)
+                records.append(consumed_record(message))
+        if not records and not expired:
+            return None
+        return Batch(tuple(records), tuple(expired), membership, self._assignment, consumed_ns)
+
+    def rewind(self) -> Mapping[int, int]:
+        """See the port."""
+        self._assignment += 1
+        self._dropped = False
+        starts = self._committed(self._positions)
+        self._read_from(starts)
+        return starts
+
+    def lag(self) -> Mapping[int, int]:
+        """See the port: as of the last fetch, without asking the broker; partitions not fetched yet are left out."""
+        lags: dict[int, int] = {}
+        for partition, position in self._positions.items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if end >= 0:
+                lags[partition] = max(0, end - position)
+        return lags
+
+    def pause(self) -> None:
+        """See the port; partitions that are assigned meanwhile are paused too."""
+        self._paused = True
+        self._consumer.pause(self._topic_partitions(self._positions))
+
+    def resume(self) -> None:
+        """See the port."""
+        self._paused = False
+        self._consumer.resume(self._topic_partitions(self._positions))
+
+    def close(self) -> None:
+        """Leave the group; the `revoked` callback is called first. Raises BrokerError if that fails."""
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            raise broker_error(self._brokers, "leaving the group", error) from error
+
+    def _gather(self, timeout: float) -> list[Message]:
+        """What is there, then what comes within the linger; runs the assignment callbacks.
+
+        One record is waited for first, since consume(n) waits for all n or its whole time-out.
+        """
+        if self._paused:
+            return self._consume(self._batch_limit, timeout)
+        messages, self._held = self._held, []
+        if not messages:
+            messages = self._consume(1, timeout)
+        if messages and not self._dropped and len(messages) < self._batch_limit:
+            messages += self._consume(self._batch_limit - len(messages), self._linger)
+        return messages
+
+    def _consume(self, limit: int, timeout: float) -> list[Message]:
+        try:
+            messages: list[Message] = self._consumer.consume(limit, timeout)
+        except KafkaException as error:
+            raise broker_error(self._brokers, f"reading {self._topic}", error) from error
+        return messages
+
+    def _take(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        numbers = sorted(each.partition for each in partitions)
+        if numbers:
+            self._drop_in_flight()
+            starts = self._committed(numbers)
+            self._assigned(starts)
+            self._positions.update(starts)
+        consumer.incremental_assign(self._topic_partitions(numbers))
+        if self._paused and numbers:
+            consumer.pause(self._topic_partitions(numbers))
+
+    def _give_up(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        self._part_from(consumer, partitions, self._revoked)
+
+    def _lose(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        self._part_from(consumer, partitions, self._lost)
+
+    def _part_from(self, consumer: Any, partitions: Sequence[TopicPartition], tell: Revoked) -> None:
+        numbers = sorted(each.partition for each in partitions)
+        if numbers:
+            self._drop_in_flight()
+            tell(numbers)
+            for number in numbers:
+                self._positions.pop(number, None)
+                self._first_starts.pop(number, None)
+        consumer.incremental_unassign(list(partitions))
+
+    def _drop_in_flight(self) -> None:
+        """Every batch in flight is stale from here on, so the partitions that stay are read again before the next."""
+        self._assignment += 1
+        self._dropped = True
+        self._held = []
+
+    def _committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The committed offset of each partition, or where this member first began to read it.
+
+        Waits until no open transaction can change them any more (librdkafka asks for stable offsets when it reads
+        committed records only).
+        """
+        asked = [TopicPartition(self._topic, number) for number in partitions]
+        if not asked:
+            return {}
+        try:
+            answers = self._consumer.committed(asked, timeout=STABLE_SECONDS)
+        except KafkaException as error:
+            raise broker_error(self._brokers, "reading committed offsets", error) from error
+        starts: dict[int, int] = {}
+        for answer in answers:
+            if answer.error is not None:
+                raise broker_error(self._brokers, "reading committed offsets", answer.error)
+            starts[answer.partition] = answer.offset if answer.offset >= 0 else self._first_start(answer.partition)
+        return starts
+
+    def _first_start(self, partition: int) -> int:
+        if partition not in self._first_starts:
+            self._first_starts[partition] = self._log_span(partition)[0]
+        return self._first_starts[partition]
+
+    def _read_from(self, starts: Mapping[int, int]) -> None:
+        """Fetch from `starts` on; assigned anew, since librdkafka refuses to seek after an offset out of range."""
+        self._held = []
+        self._positions.update(starts)
+        again = self._topic_partitions(starts)
+        if not again:
+            return
+        try:
+            self._consumer.incremental_unassign(again)
+            self._consumer.incremental_assign(again)
+            if self._paused:
+                self._consumer.pause(again)
+        except KafkaException as error:
+            raise broker_error(self._brokers, "rewinding", error) from error
+
+    def _advance(self, message: Message) -> list[OffsetRange]:
+        """Move the position past a record; returns the expired gap before it, if there is one."""
+        partition, offset = place(message)
+        expected = self._positions[partition]
+        self._positions[partition] = offset + 1
+        if offset == expected:
+            return []
+        check_order(partition, expected, offset)
+        return [explain_gap(partition, expected, offset, self._log_span(partition)[0])]
+
+    def _take_error(self, message: Message, error: KafkaError) -> list[OffsetRange]:
+        """What an error in place of a record means: an expired gap, something that passes, or the end."""
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION):
+            return self._take_reset(place(message)[0])
+        unknown = error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        if unknown and time.monotonic() >= self._unknown_topic_until:
+            raise BrokerError(
+                f"Kafka at {self._brokers} has no topic {self._topic}; create it with `lamppost topics create`"
+            )
+        if not error.fatal() and (unknown or error.code() in PASSING_CODES):
+            return []
+        raise broker_error(self._brokers, f"reading {self._topic}", error)
+
+    def _take_reset(self, partition: int) -> list[OffsetRange]:
+        if partition not in self._positions:
+            return []
+        position = self._positions[partition]
+        first, end = self._log_span(partition)
+        gap = explain_reset(partition, position, first, end)
+        self._read_from({partition: position if gap is None else gap.end})
+        return [] if gap is None else [gap]
+
+    def _log_span(self, partition: int) -> tuple[int, int]:
+        """The partition's log start offset and its end, asked of the broker now."""
+        try:
+            span: tuple[int, int] | None = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=ASK_SECONDS, cached=False
+            )
+        except KafkaException as error:
+            raise broker_error(self._brokers, "reading the log's start", error) from error
+        if span is None:
+            raise BrokerError(f"Kafka at {self._brokers}: reading the log's start took more than {ASK_SECONDS:.0f} s")
+        return span
+
+    def _topic_partitions(self, numbers: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number, self._positions[number]) for number in numbers]
+
+
+def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str, str | int | bool]:
+    properties: dict[str, str | int | bool] = {
+        "group.id": group,
+        "group.protocol": group_protocol,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "max.poll.interval.ms": 120_000,
+        "queued.max.messages.kbytes": prefetch_kib,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "fetch.max.bytes": 16 * 1024 * 1024,
+        # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
+        "fetch.queue.backoff.ms": 10,
+        "fetch.error.backoff.ms": 100,
+        "fetch.wait.max.ms": 250,
+    }
+    if group_protocol == "classic":
+        # the same incremental rebalances as the other protocol; the session time-out is the broker's matter there
+        properties |= {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
+    return properties

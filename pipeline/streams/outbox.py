@@ -1,0 +1,135 @@
+"""The outbox on Kafka: everything that a batch leaves behind, in one transaction."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from pipeline.errors import TransactionAborted
+from pipeline.records import OutgoingRecord
+from pipeline.streams.client import FENCED_CODES, Connection, Notices, broker_error
+
+RETRY_BACKOFF_MS: Final = 5
+"""A transaction right after another waits this long for the coordinator to finish the last one; 100 by default."""
+TRANSACTION_SECONDS: Final = 10.0
+DEADLINE_SECONDS: Final = 15.0
+
+
+class KafkaOutbox:
+    """Implements `pipeline.ports.Outbox`.
+
+    Making one fences the predecessor of the same `transactional_id` and ends its open transaction; that raises
+    BrokerError if it takes longer than `deadline`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        topic: str,
+        transactional_id: str,
+        transaction_timeout: float = TRANSACTION_SECONDS,
+        deadline: float = DEADLINE_SECONDS,
+        open_producer: Callable[..., Any] = Producer,
+    ) -> None:
+        """`topic` is the one whose offsets are committed; times in seconds."""
+        self._brokers = connection.brokers
+        self._topic = topic
+        self._deadline = deadline
+        self._notices = Notices()
+        self._open = False
+        self._over = False
+        self._refused: list[KafkaError] = []
+        timeout_ms = int(transaction_timeout * 1000)
+        self._producer = connection.open(
+            open_producer,
+            self._notices,
+            {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+                "delivery.timeout.ms": timeout_ms,
+                "retry.backoff.ms": RETRY_BACKOFF_MS,
+                "linger.ms": 1,
+                "compression.type": "none",
+            },
+        )
+        try:
+            self._insist(self._producer.init_transactions)
+        except KafkaException as error:
+            raise self._ending("taking over the transactional id", error) from error
+
+    def commit(self, records: Sequence[OutgoingRecord], offsets: Mapping[int, int], membership: Any) -> None:
+        """See the port. After a BrokerError the transaction may have been committed or not: the offsets say which."""
+        self._refused.clear()
+        positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
+        try:
+            self._producer.begin_transaction()
+            self._open = True
+            for record in records:
+                self._produce(record)
+            self._insist(lambda timeout: self._producer.send_offsets_to_transaction(positions, membership, timeout))
+            self._insist(self._producer.commit_transaction)
+        except KafkaException as error:
+            self._roll_back(error)
+        self._open = False
+        self._producer.poll(0)
+
+    def close(self) -> None:
+        """Abort what is open and free the producer; a transaction that a dead broker holds ends by its time-out."""
+        if self._over:
+            return
+        self._over = True
+        if self._open:
+            self._abort()
+        self._producer.poll(0)
+
+    def _produce(self, record: OutgoingRecord) -> None:
+        self._producer.produce(
+            record.topic,
+            record.value,
+            record.key,
+            -1 if record.partition is None else record.partition,
+            on_delivery=self._note_delivery,
+            headers=list(record.headers),
+        )
+
+    def _note_delivery(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._refused.append(error)
+
+    def _insist(self, call: Callable[[float], None]) -> None:
+        """Make `call`, and again while its error may pass, until the deadline."""
+        until = time.monotonic() + self._deadline
+        while True:
+            try:
+                call(max(0.1, until - time.monotonic()))
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() >= until:
+                    raise
+            else:
+                return
+
+    def _roll_back(self, error: KafkaException) -> NoReturn:
+        """Abort the open transaction and raise what its failure means."""
+        if not error.args[0].txn_requires_abort():
+            raise self._ending("a transaction", error) from error
+        self._abort()
+        told = self._refused[0] if self._refused else error.args[0]
+        raise TransactionAborted(
+            f"Kafka at {self._brokers}: a transaction was rolled back: {' '.join(told.str().split())}"
+        ) from error
+
+    def _abort(self) -> None:
+        try:
+            self._insist(self._producer.abort_transaction)
+        except KafkaException as error:
+            raise self._ending("abort of a transaction", error) from error
+        self._open = False
+
+    def _ending(self, doing: str, error: KafkaException) -> Exception:
+        """An error after which this producer can't go on."""
+        reason: KafkaError = error.args[0]
+        if reason.fatal() or reason.code() in FENCED_CODES:
+            self._over = True
+        return broker_error(self._brokers, doing, error, self._notices.cause() if reason.retriable() else "")

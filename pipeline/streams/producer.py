@@ -1,0 +1,144 @@
+"""Publishing frames: never waits, and counts what became of every frame."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from pipeline.streams.client import Connection, Notices, broker_error
+
+QUEUE_KIB: Final = 64 * 1024
+DELIVERY_SECONDS: Final = 5.0
+
+Delivered = Callable[[bool], None]
+"""Called once per frame with whether the broker has it, from `serve`, `send` or `flush`."""
+
+
+class FrameProducer:
+    """An idempotent producer for cameras; one thread uses it.
+
+    A camera's clock does not wait: a frame that finds the queue full, or is not acknowledged within `delivery_timeout`
+    seconds, has failed.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        topic: str,
+        delivery_timeout: float = DELIVERY_SECONDS,
+        queue_kib: int = QUEUE_KIB,
+        open_producer: Callable[..., Any] = Producer,
+    ) -> None:
+        """`queue_kib` bounds the memory of frames that wait for the broker."""
+        self._brokers = connection.brokers
+        self._topic = topic
+        self._notices = Notices()
+        self._sent = 0
+        self._failed = 0
+        self._waiting = 0
+        self._producer = connection.open(
+            open_producer,
+            self._notices,
+            {
+                "enable.idempotence": True,
+                "compression.type": "none",  # a JPEG does not get smaller
+                "linger.ms": 5,
+                "batch.size": 1024 * 1024,
+                "message.max.bytes": 4 * 1024 * 1024,
+                "queue.buffering.max.kbytes": queue_kib,
+                "delivery.timeout.ms": int(delivery_timeout * 1000),
+                "socket.send.buffer.bytes": 1024 * 1024,
+            },
+        )
+
+    @property
+    def sent(self) -> int:
+        """Frames that the broker has acknowledged."""
+        return self._sent
+
+    @property
+    def failed(self) -> int:
+        """Frames that were given up; the broker may still have one whose acknowledgement was lost."""
+        return self._failed
+
+    @property
+    def waiting(self) -> int:
+        """Frames handed over whose end is not known yet."""
+        return self._waiting
+
+    def send(
+        self,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+        on_delivery: Delivered | None = None,
+    ) -> bool:
+        """Hand one frame over without waiting; False if it failed at once, since the queue is full or it is too large.
+
+        Raises BrokerError if the producer can't go on.
+        """
+        try:
+            self._producer.produce(
+                self._topic,
+                value,
+                key,
+                partition,
+                on_delivery=self._note if on_delivery is None else self._noting(on_delivery),
+                headers=list(headers),
+            )
+        except BufferError:
+            self._failed += 1
+            return False
+        except KafkaException as error:
+            self._failed += 1
+            if error.args[0].fatal():
+                raise broker_error(self._brokers, f"publishing to {self._topic}", error) from error
+            return False
+        self._waiting += 1
+        return True
+
+    def serve(self, timeout: float = 0.0) -> None:
+        """Count what was acknowledged meanwhile; call it often, at least once for every few frames.
+
+        Waits up to `timeout` seconds for a first acknowledgement. Raises BrokerError if the producer can't go on.
+        """
+        self._producer.poll(timeout)
+        if self._notices.fatal is not None:
+            raise broker_error(self._brokers, f"publishing to {self._topic}", self._notices.fatal)
+
+    @property
+    def unreachable_for(self) -> float:
+        """Seconds since no broker could be reached, 0.0 while frames arrive."""
+        return self._notices.down_for()
+
+    @property
+    def trouble(self) -> str:
+        """Why frames do not arrive, as far as the client knows; empty if they do."""
+        return f"Kafka at {self._brokers}: {self._notices.cause()}" if self._notices.down_since is not None else ""
+
+    def flush(self, deadline: float) -> int:
+        """Wait up to `deadline` seconds for what is under way; returns how many frames still are."""
+        self._producer.flush(deadline)
+        return self._waiting
+
+    def close(self) -> None:
+        """Give up what is under way, count it as failed, and free the producer."""
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def _note(self, error: KafkaError | None, _: Message) -> None:
+        self._waiting -= 1
+        if error is None:
+            self._sent += 1
+            self._notices.reached()
+        else:
+            self._failed += 1
+
+    def _noting(self, on_delivery: Delivered) -> Callable[[KafkaError | None, Message], None]:
+        def note(error: KafkaError | None, message: Message) -> None:
+            self._note(error, message)
+            on_delivery(error is None)
+
+        return note
