@@ -35,7 +35,7 @@ def clothes(rng: np.random.Generator) -> Clothes:
 
 
 @njit(cache=True)
-def draw_capsule(
+def draw_capsule(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     x0: float,
     y0: float,
@@ -74,7 +74,7 @@ def draw_capsule(
 
 
 @njit(cache=True)
-def draw_limbs(
+def draw_limbs(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     x: float,
     y: float,
@@ -115,7 +115,15 @@ def draw_limbs(
 
 
 def draw_body(
-    image: NDArray[np.uint8], wear: Clothes, x: float, y: float, unit: float, stride: float, yaw: float, light: float
+    image: NDArray[np.uint8],
+    wear: Clothes,
+    *,
+    x: float,
+    y: float,
+    unit: float,
+    stride: float,
+    yaw: float,
+    light: float,
 ) -> None:
     """Draw a body into a BGR image, in place.
 

@@ -157,7 +157,7 @@ def aligned_pose(subject: Head, yaw: float, pitch: float) -> Pose:
 
 
 def enrolment_views(person: Identity, count: int) -> NDArray[np.uint8]:
-    """Return aligned studio pictures of a person, uint8[count, 112, 112, 3] BGR: soft light, near frontal, no glasses."""
+    """Return aligned studio pictures of a person, uint8[count, 112, 112, 3] BGR: soft light, frontal, no glasses."""
     rng = generator(Purpose.ENROLMENT, person.seed)
     views = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     for view in views:

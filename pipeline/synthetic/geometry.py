@@ -28,7 +28,7 @@ NOSE_START_Y: Final = 0.08
 @njit(cache=True)
 def azimuth(t: float) -> float:
     """Map -1 … 1 to -π … π, denser at the front."""
-    return math.pi * t * (0.5 + 0.5 * abs(t) ** 1.5)
+    return float(math.pi * t * (0.5 + 0.5 * abs(t) ** 1.5))
 
 
 @njit(cache=True)
@@ -113,7 +113,7 @@ def relief(x: float, y: float, s: Shape, w: Style) -> float:
 
 
 @njit(cache=True)
-def hair_cover(x: float, y: float, a: float, s: Shape, w: Style, softness: float) -> float:
+def hair_cover(x: float, y: float, a: float, s: Shape, w: Style, softness: float) -> float:  # noqa: PLR0917  # compiled code is called by position
     """How much hair or cap covers a point of the scalp, 0 … 1; the edge is about `softness` wide."""
     side = abs(x)
     if w.cap > 0:
@@ -228,7 +228,7 @@ def landmark_points(s: Shape, w: Style) -> NDArray[np.float32]:
 
 
 def outline_points(s: Shape, w: Style) -> NDArray[np.float32]:
-    """Return points of the face's edge, float32[N, 3]: forehead, temples, cheeks, jaw and chin; their box is the face's."""
+    """Return points of the face's edge, float32[N, 3], from forehead to chin; their box is the face's."""
     chin = -0.985 * s.lower_height
     jaw_drop = np.float32(0.16 * w.jaw_open)
     points = []

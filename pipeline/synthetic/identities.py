@@ -198,7 +198,8 @@ def _hair_colour(rng: np.random.Generator, tone: float) -> NDArray[np.float64]:
     dark, fair = np.array([0.05, 0.06, 0.08]), np.array([0.35, 0.58, 0.74])
     grey = max(0.0, rng.normal(-0.25, 0.4))
     colour = dark + (fair - dark) * fairness
-    return np.clip(colour + (np.array([0.62, 0.62, 0.62]) - colour) * min(grey, 0.9), 0.0, 1.0)
+    greyed: NDArray[np.float64] = np.clip(colour + (np.array([0.62, 0.62, 0.62]) - colour) * min(grey, 0.9), 0.0, 1.0)
+    return greyed
 
 
 @lru_cache(maxsize=4096)

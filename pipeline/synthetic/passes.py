@@ -38,6 +38,8 @@ class StreetSpec(msgspec.Struct, frozen=True, kw_only=True):
     listed: tuple[int, ...] = ()
     listed_share: float = 0.2
     density: float = 22.0
+    strangers: Population = Population.PASSERS_BY
+    """The population that people who are not listed come from."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a street; raises SettingsError."""
@@ -160,15 +162,15 @@ def plan(spec: StreetSpec) -> tuple[Walk, ...]:
     count = int(rng.poisson(spec.density * spec.loop_seconds / 60.0)) if spec.density > 0 else 0
     waiting = list(rng.permutation(np.array(spec.listed, dtype=np.int64))) if spec.listed else []
     walks = []
-    strangers: set[int] = set()
+    seen: set[int] = set()
     for index in range(count):
         listed = bool(rng.random() < spec.listed_share) and bool(waiting)
         if listed:
             person = int(waiting.pop())
         else:
-            person = person_seed(Population.PASSERS_BY, int(rng.integers(POPULATION_SIZE)))
-            while person in strangers:
-                person = person_seed(Population.PASSERS_BY, int(rng.integers(POPULATION_SIZE)))
-            strangers.add(person)
+            person = person_seed(spec.strangers, int(rng.integers(POPULATION_SIZE)))
+            while person in seen:
+                person = person_seed(spec.strangers, int(rng.integers(POPULATION_SIZE)))
+            seen.add(person)
         walks.append(_walk(rng, index, person, listed, spec))
     return tuple(walks)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from pipeline.synthetic.geometry import COLUMNS, HEAD_VERTICES, ROWS
 
 SUPERSAMPLING: Final = 2
+NECK_TOP: Final = -0.69
+NOTHING: Final = np.float32(-1e9)
+"""Depth where no triangle was drawn."""
 
 
 @njit(cache=True)
@@ -66,7 +69,39 @@ def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) 
 
 
 @njit(cache=True)
-def draw_head(
+def place_vertices(  # noqa: PLR0917  # compiled code is called by position
+    vertices: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    turn: NDArray[np.float32],
+    centre_x: float,
+    centre_y: float,
+    unit: float,
+    light: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return float32[V, 5] per vertex: x and y in supersampled pixels, depth, light received, and share of the sky."""
+    out = np.empty((vertices.shape[0], 5), np.float32)
+    for v in range(vertices.shape[0]):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        if v >= HEAD_VERTICES and y < NECK_TOP:  # the neck stays upright while the head turns
+            px, py, pz = x, y, z
+        else:
+            px = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
+            py = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
+            pz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
+        nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
+        mx = turn[0, 0] * nx + turn[0, 1] * ny + turn[0, 2] * nz
+        my = turn[1, 0] * nx + turn[1, 1] * ny + turn[1, 2] * nz
+        mz = turn[2, 0] * nx + turn[2, 1] * ny + turn[2, 2] * nz
+        out[v, 0] = (centre_x + px * unit) * SUPERSAMPLING
+        out[v, 1] = (centre_y - py * unit) * SUPERSAMPLING
+        out[v, 2] = pz
+        out[v, 3] = max(0.0, 0.85 * (mx * light[0] + my * light[1] + mz * light[2]) + 0.15)
+        out[v, 4] = 0.75 + 0.25 * my
+    return out
+
+
+@njit(cache=True)
+def draw_head(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     vertices: NDArray[np.float32],
     normals: NDArray[np.float32],
@@ -86,77 +121,63 @@ def draw_head(
     `unit` is the length of a head unit in pixels and (`centre_x`, `centre_y`) the pixel of the head's origin; `light`
     is the unit direction towards the light, `key` and `ambient` its BGR strengths in linear light.
     """
-    count = vertices.shape[0]
-    sx, sy, sz = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
-    lit = np.empty(count, np.float32)
-    sky = np.empty(count, np.float32)
-    low_x, low_y, high_x, high_y = 1e9, 1e9, -1e9, -1e9
-    for v in range(count):
-        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
-        if v >= HEAD_VERTICES and y < -0.69:  # the neck stays upright while the head turns
-            px, py, pz = x, y, z
-        else:
-            px = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
-            py = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
-            pz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
-        nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
-        mx = turn[0, 0] * nx + turn[0, 1] * ny + turn[0, 2] * nz
-        my = turn[1, 0] * nx + turn[1, 1] * ny + turn[1, 2] * nz
-        mz = turn[2, 0] * nx + turn[2, 1] * ny + turn[2, 2] * nz
-        toward = mx * light[0] + my * light[1] + mz * light[2]
-        lit[v] = max(0.0, 0.85 * toward + 0.15)
-        sky[v] = 0.75 + 0.25 * my
-        sx[v] = (centre_x + px * unit) * SUPERSAMPLING
-        sy[v] = (centre_y - py * unit) * SUPERSAMPLING
-        sz[v] = pz
-        low_x, high_x = min(low_x, sx[v]), max(high_x, sx[v])
-        low_y, high_y = min(low_y, sy[v]), max(high_y, sy[v])
-    left = max(0, int(low_x) // SUPERSAMPLING)
-    top = max(0, int(low_y) // SUPERSAMPLING)
-    right = min(image.shape[1], int(high_x) // SUPERSAMPLING + 1)
-    bottom = min(image.shape[0], int(high_y) // SUPERSAMPLING + 1)
+    placed = place_vertices(vertices, normals, turn, centre_x, centre_y, unit, light)
+    left = max(0, int(placed[:, 0].min()) // SUPERSAMPLING)
+    top = max(0, int(placed[:, 1].min()) // SUPERSAMPLING)
+    right = min(image.shape[1], int(placed[:, 0].max()) // SUPERSAMPLING + 1)
+    bottom = min(image.shape[0], int(placed[:, 1].max()) // SUPERSAMPLING + 1)
     if right <= left or bottom <= top:
         return
-    width, height = (right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING
-    depth = np.full((height, width), np.float32(-1e9))
+    height, width = (bottom - top) * SUPERSAMPLING, (right - left) * SUPERSAMPLING
+    placed[:, 0] -= np.float32(left * SUPERSAMPLING)
+    placed[:, 1] -= np.float32(top * SUPERSAMPLING)
+    depth = np.full((height, width), NOTHING)
     colour = np.zeros((height, width, 3), np.float32)
-    off_x, off_y = np.float32(left * SUPERSAMPLING), np.float32(top * SUPERSAMPLING)
+    fill_triangles(depth, colour, placed, triangles, coordinates, texture, key, ambient)
+    blend_down(image, colour, depth, left, top)
+
+
+@njit(cache=True)
+def fill_triangles(  # noqa: PLR0917  # compiled code is called by position
+    depth: NDArray[np.float32],
+    colour: NDArray[np.float32],
+    placed: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    coordinates: NDArray[np.float32],
+    texture: NDArray[np.float32],
+    key: NDArray[np.float32],
+    ambient: NDArray[np.float32],
+) -> None:
+    """Fill the depth and colour buffers with the triangles that face the viewer."""
+    height, width = depth.shape
     rows, columns = texture.shape[0], texture.shape[1]
+    one, half = np.float32(1.0), np.float32(0.5)
     for t in range(triangles.shape[0]):
-        p, q, r = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0 = sx[p] - off_x, sy[p] - off_y
-        x1, y1 = sx[q] - off_x, sy[q] - off_y
-        x2, y2 = sx[r] - off_x, sy[r] - off_y
+        a, b, c = placed[triangles[t, 0]], placed[triangles[t, 1]], placed[triangles[t, 2]]
+        x0, y0, x1, y1, x2, y2 = a[0], a[1], b[0], b[1], c[0], c[1]
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if area >= -1e-6:  # y points down on the image, so triangles that face the viewer have a negative area
             continue
-        first_x = max(0, int(math.ceil(min(x0, x1, x2) - 0.5)))
-        last_x = min(width - 1, int(math.floor(max(x0, x1, x2) - 0.5)))
-        first_y = max(0, int(math.ceil(min(y0, y1, y2) - 0.5)))
-        last_y = min(height - 1, int(math.floor(max(y0, y1, y2) - 0.5)))
-        inverse = np.float32(1.0) / area
-        for py_ in range(first_y, last_y + 1):
-            yy = np.float32(py_ + 0.5)
-            for px_ in range(first_x, last_x + 1):
-                xx = np.float32(px_ + 0.5)
-                b1 = ((xx - x0) * (y2 - y0) - (x2 - x0) * (yy - y0)) * inverse
-                b2 = ((x1 - x0) * (yy - y0) - (xx - x0) * (y1 - y0)) * inverse
-                b0 = np.float32(1.0) - b1 - b2
+        uv0, uv1, uv2 = coordinates[triangles[t, 0]], coordinates[triangles[t, 1]], coordinates[triangles[t, 2]]
+        inverse = one / area
+        for i in range(max(0, math.ceil(min(y0, y1, y2) - half)), min(height, math.floor(max(y0, y1, y2) + half))):
+            for j in range(max(0, math.ceil(min(x0, x1, x2) - half)), min(width, math.floor(max(x0, x1, x2) + half))):
+                x, y = np.float32(j + half), np.float32(i + half)
+                b1 = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) * inverse
+                b2 = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) * inverse
+                b0 = one - b1 - b2
                 if b0 < 0 or b1 < 0 or b2 < 0:
                     continue
-                z = b0 * sz[p] + b1 * sz[q] + b2 * sz[r]
-                if z <= depth[py_, px_]:
+                z = b0 * a[2] + b1 * b[2] + b2 * c[2]
+                if z <= depth[i, j]:
                     continue
-                depth[py_, px_] = z
-                u = b0 * coordinates[p, 0] + b1 * coordinates[q, 0] + b2 * coordinates[r, 0]
-                v_ = b0 * coordinates[p, 1] + b1 * coordinates[q, 1] + b2 * coordinates[r, 1]
-                column = min(columns - 1, int(u * (columns - 1) + np.float32(0.5)))
-                row = min(rows - 1, int(v_ * (rows - 1) + np.float32(0.5)))
-                shade = b0 * lit[p] + b1 * lit[q] + b2 * lit[r]
-                dome = b0 * sky[p] + b1 * sky[q] + b2 * sky[r]
-                for c in range(3):
-                    colour[py_, px_, c] = texture[row, column, c] * (ambient[c] * dome + key[c] * shade)
-    blend_down(image, colour, depth, left, top)
+                depth[i, j] = z
+                column = min(columns - 1, int((b0 * uv0[0] + b1 * uv1[0] + b2 * uv2[0]) * (columns - 1) + half))
+                row = min(rows - 1, int((b0 * uv0[1] + b1 * uv1[1] + b2 * uv2[1]) * (rows - 1) + half))
+                shade = b0 * a[3] + b1 * b[3] + b2 * c[3]
+                dome = b0 * a[4] + b1 * b[4] + b2 * c[4]
+                for k in range(3):
+                    colour[i, j, k] = texture[row, column, k] * (ambient[k] * dome + key[k] * shade)
 
 
 @njit(cache=True)
@@ -172,7 +193,7 @@ def blend_down(
             for k in range(SUPERSAMPLING):
                 for m in range(SUPERSAMPLING):
                     y, x = i * SUPERSAMPLING + k, j * SUPERSAMPLING + m
-                    if depth[y, x] > -1e8:
+                    if depth[y, x] > NOTHING:
                         cover += share
                         blue += colour[y, x, 0]
                         green += colour[y, x, 1]

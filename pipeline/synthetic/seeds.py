@@ -12,6 +12,9 @@ import numpy as np
 POPULATION_SIZE: Final = 1 << 40
 """How many identity seeds each population has."""
 
+GROUP_SIZE: Final = 1 << 20
+"""How many people one group of a population has at most."""
+
 
 class Population(IntEnum):
     """Groups of people that never overlap; the value is the high part of the identity seed."""
@@ -43,6 +46,14 @@ def person_seed(population: Population, index: int) -> int:
     if not 0 <= index < POPULATION_SIZE:
         raise ValueError(f"person index {index} is outside 0 … {POPULATION_SIZE - 1}")
     return int(population) * POPULATION_SIZE + index
+
+
+def group(population: Population, number: int, count: int) -> tuple[int, ...]:
+    """Return `count` identity seeds of group `number` (say a run's seed); groups below 2**20 do not overlap."""
+    if not 0 < count <= GROUP_SIZE:
+        raise ValueError(f"a group has 1 … {GROUP_SIZE} people, not {count}")
+    first = (number % (POPULATION_SIZE // GROUP_SIZE)) * GROUP_SIZE
+    return tuple(person_seed(population, first + i) for i in range(count))
 
 
 def population_of(seed: int) -> Population:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.bodies import Clothes, clothes, draw_body
-from pipeline.synthetic.faces import Head, Light, Pose, draw, head, project, outdoor_light
-from pipeline.synthetic.grain import add_grain
+from pipeline.synthetic.faces import Head, Light, Pose, draw, head, outdoor_light, project
 from pipeline.synthetic.geometry import landmark_points, outline_points
+from pipeline.synthetic.grain import add_grain
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.looks import Look, look
 from pipeline.synthetic.passes import StreetSpec, Walk, plan
@@ -106,7 +106,8 @@ class Street:
         picture = backdrop(generator(Purpose.BACKDROP, *self._rng_keys), self.spec.height, self.spec.width)
         level = float(np.mean(self._light.key) * 0.5 + np.mean(self._light.ambient))
         gain = math.sqrt(min(1.3, max(0.35, level)))
-        return np.clip(picture * np.float32(gain), 0, 255).astype(np.uint8)
+        lit: NDArray[np.uint8] = np.clip(picture * np.float32(gain), 0, 255).astype(np.uint8)
+        return lit
 
     def _present(self, index: int) -> list[tuple[_Walker, Pose]]:
         """Return the walkers of a frame and their poses, the farthest first."""
@@ -116,15 +117,26 @@ class Street:
         return [(walker, walker.walk.pose(time, self.spec.width, self.spec.height)) for walker in here]
 
     def render(self, index: int) -> NDArray[np.uint8]:
-        """Return picture `index` of the loop, uint8[height, width, 3] BGR; IndexError outside 0 … frames_per_loop - 1."""
+        """Return picture `index` of the loop, uint8[height, width, 3] BGR.
+
+        Raises IndexError outside 0 … frames_per_loop - 1.
+        """
         if not 0 <= index < self.frames_per_loop:
             raise IndexError(f"picture {index} is outside the loop of {self.frames_per_loop}")
         image: NDArray[np.uint8] = self._backdrop.copy()
         time = index / self.spec.fps
         for walker, pose in self._present(index):
             level = math.sqrt(float(np.mean(walker.light.key) * 0.5 + np.mean(walker.light.ambient)))
-            draw_body(image, walker.clothes, pose.x, pose.y, pose.unit, walker.walk.stride(time), walker.walk.body_yaw,
-                      min(1.2, level))  # fmt: skip
+            draw_body(
+                image,
+                walker.clothes,
+                x=pose.x,
+                y=pose.y,
+                unit=pose.unit,
+                stride=walker.walk.stride(time),
+                yaw=walker.walk.body_yaw,
+                light=min(1.2, level),
+            )
             draw(image, walker.head, pose, walker.light)
         add_grain(image, index * 799_819 + self.spec.seed)
         return image

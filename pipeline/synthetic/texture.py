@@ -42,11 +42,11 @@ def field(grid: NDArray[np.float64], row: float, column: float) -> float:
     p, q = blend(row - i, 0.0, 1.0), blend(column - j, 0.0, 1.0)
     top = grid[i, j] * (1 - q) + grid[i, j + 1] * q
     bottom = grid[i + 1, j] * (1 - q) + grid[i + 1, j + 1] * q
-    return top * (1 - p) + bottom * p
+    return float(top * (1 - p) + bottom * p)
 
 
 @njit(cache=True)
-def paint_complexion(
+def paint_complexion(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64],
     x: float,
     y: float,
@@ -106,7 +106,7 @@ def paint_mouth(colour: NDArray[np.float64], x: float, y: float, s: Shape, lip: 
 
 
 @njit(cache=True)
-def paint_eye(
+def paint_eye(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, s: Shape, w: Style, iris: NDArray[np.float64]
 ) -> None:
     """White, iris, pupil, lash line and lid fold of the eye on this side."""
@@ -136,7 +136,7 @@ def paint_eye(
 
 
 @njit(cache=True)
-def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: NDArray[np.float64], n: float) -> None:
+def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: NDArray[np.float64], n: float) -> None:  # noqa: PLR0917  # compiled code is called by position
     """The eyebrow on this side."""
     t = (abs(x) - s.eye_spacing + 0.02) / s.brow_length
     if abs(t) > 1.2:
@@ -148,7 +148,7 @@ def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: 
 
 
 @njit(cache=True)
-def paint_beard(
+def paint_beard(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, a: float, s: Shape, w: Style, hair: NDArray[np.float64], n: float
 ) -> None:
     """Beard on jaw and chin, moustache above the lip."""
@@ -164,7 +164,7 @@ def paint_beard(
 
 
 @njit(cache=True)
-def paint_glasses(
+def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, a: float, s: Shape, w: Style, rim: NDArray[np.float64]
 ) -> None:
     """A rim around each eye, the bridge and the temples."""
@@ -182,7 +182,7 @@ def paint_glasses(
 
 
 @njit(cache=True)
-def paint(
+def paint(  # noqa: PLR0917  # compiled code is called by position
     s: Shape,
     w: Style,
     skin: NDArray[np.float64],
@@ -221,7 +221,8 @@ def paint(
                 if w.cap > 0 and y > 0.45:
                     mix(colour, cap, cover)
                 else:
-                    strand = 0.72 + 0.4 * speckle[(i // 5) % SPECKLE_SIZE, (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE]
+                    across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE
+                    strand = 0.72 + 0.4 * speckle[(i // 5) % SPECKLE_SIZE, across]
                     mix(colour, hair * strand, cover)
             if w.glasses > 0 and abs(a) < 1.8:
                 paint_glasses(colour, x, y, a, s, w, rim)

@@ -37,14 +37,16 @@ def street_view(
     The side is 3.4 head units, and a head unit 8 to 52 px, so the face is about 16 to 100 px tall.
     """
     unit = math.exp(rng.uniform(math.log(SMALLEST_UNIT), math.log(LARGEST_UNIT)))
-    side = int(math.ceil(PATCH_UNITS * unit))
+    side = math.ceil(PATCH_UNITS * unit)
     scene = backdrops[int(rng.integers(len(backdrops)))]
     top, left = int(rng.integers(scene.shape[0] - side)), int(rng.integers(scene.shape[1] - side))
     image = np.ascontiguousarray(scene[top : top + side, left : left + side])
     light = outdoor_light(rng)
     shade = math.exp(rng.normal(0.0, 0.18))
     light = Light(
-        light.direction, (light.key * shade * rng.uniform(0.5, 1.1)).astype(np.float32), light.ambient * np.float32(shade)
+        light.direction,
+        (light.key * shade * rng.uniform(0.5, 1.1)).astype(np.float32),
+        (light.ambient * shade).astype(np.float32),
     )
     spread = 16.0 if rng.random() < 0.7 else 35.0
     pose = Pose(
@@ -56,7 +58,10 @@ def street_view(
         unit=unit,
     )
     level = math.sqrt(float(np.mean(light.key) * 0.5 + np.mean(light.ambient)))
-    draw_body(image, clothes(rng), pose.x, pose.y, unit, rng.uniform(0, 6), pose.yaw, min(1.2, level))
+    stride = float(rng.uniform(0, 6))
+    draw_body(
+        image, clothes(rng), x=pose.x, y=pose.y, unit=unit, stride=stride, yaw=pose.yaw, light=min(1.2, level)
+    )
     draw(image, subject, pose, light)
     if rng.random() < 0.1:
         _cover(image, rng, unit)

@@ -1,0 +1,1 @@
+"""The harness: benchmarks and load tests of Lamppost."""

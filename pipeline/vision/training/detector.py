@@ -1,0 +1,191 @@
+"""Training of the detector on crops of synthetic street frames."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.vision.decode import decode_jpeg
+from pipeline.vision.embedder import to_input
+from pipeline.vision.networks import DETECTOR_OUTPUTS, DETECTOR_STRIDE, DetectorNetwork
+from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.vision.training.scenes import Scene, render_scenes
+
+CROP_WIDTH: Final = 320
+CROP_HEIGHT: Final = 192
+BATCH: Final = 16
+CROPS_PER_SCENE: Final = 2
+PREFETCH: Final = 3
+SMALLEST_FACE: Final = 7.0
+"""Height at the detector's input, in pixels, below which a face is not a target."""
+SIZE_SCALE: Final = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPlan:
+    """What determines the weights."""
+
+    seed: int = 0
+    streets: int = 300
+    steps: int = 6_000
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+
+
+Progress = Callable[[str, int, int, float], None]
+"""Called with the stage, the steps done, all steps, and the latest loss (NaN while rendering)."""
+
+
+def targets(
+    boxes: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    height: int = CROP_HEIGHT,
+    width: int = CROP_WIDTH,
+) -> NDArray[np.float32]:
+    """Return what the network should say, float32[15, height/8, width/8].
+
+    Channel 0 is 1 at a face's centre, 0 on background and -1 where no loss is taken; the others hold the centre's
+    offset in cells, the logarithm of width and height ÷ 16 px, and the landmarks' offsets ÷ 16 px from the cell's
+    centre, at cells whose channel 0 is 1.
+    """
+    rows, columns = height // DETECTOR_STRIDE, width // DETECTOR_STRIDE
+    out = np.zeros((DETECTOR_OUTPUTS, rows, columns), np.float32)
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) * DETECTOR_STRIDE + DETECTOR_STRIDE / 2
+    for box, points, must in zip(boxes, landmarks, wanted, strict=True):
+        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        inside = 0 <= centre[0] < width and 0 <= centre[1] < height
+        distance = np.maximum(np.abs(x - centre[0]) / size[0], np.abs(y - centre[1]) / size[1])
+        near = np.hypot(x - centre[0], y - centre[1])
+        out[0][(distance < 0.6) & (out[0] == 0)] = -1.0
+        if not (must and inside) or size[1] < SMALLEST_FACE:
+            continue
+        here = (distance < 0.2) | (near <= near.min() + 1e-3)
+        out[0][here] = 1.0
+        out[1][here], out[2][here] = (centre[0] - x[here]) / 8.0, (centre[1] - y[here]) / 8.0
+        out[3][here], out[4][here] = np.log(size[0] / SIZE_SCALE), np.log(size[1] / SIZE_SCALE)
+        for k, (px, py) in enumerate(points):
+            out[5 + 2 * k][here] = (px - x[here]) / SIZE_SCALE
+            out[6 + 2 * k][here] = (py - y[here]) / SIZE_SCALE
+    return out
+
+
+def detector_loss(raw: Tensor, target: Tensor) -> Tensor:
+    """Focal loss (Lin et al. 2017, γ = 2) of the score plus size-normalised L1 of box and landmarks."""
+    score, truth = raw[:, 0], target[:, 0]
+    positive, counted = (truth == 1).float(), (truth >= 0).float()
+    share = torch.sigmoid(score)
+    right = torch.where(positive > 0, share, 1 - share)
+    weight = (1 - right) ** 2 * 0.5
+    entropy = functional.binary_cross_entropy_with_logits(score, positive, reduction="none")
+    faces = positive.sum().clamp(min=1.0)
+    scores = (weight * entropy * counted).sum() / faces
+    relative = torch.exp(-target[:, 4:5]).clamp(max=2.5)
+    error = functional.smooth_l1_loss(raw[:, 1:], target[:, 1:], reduction="none", beta=0.01)
+    scale = torch.cat([relative * 0.5, relative * 0.5, torch.ones_like(relative), torch.ones_like(relative)], 1)
+    boxes = (error[:, :4] * scale * positive[:, None]).sum() / faces
+    points = (error[:, 4:] * relative * positive[:, None]).sum() / faces
+    return 2.0 * scores + 0.5 * boxes + 1.5 * points
+
+
+def _crop(
+    scene: Scene, image: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a random crop, around a face three times of four, at a random scale, with its targets."""
+    scale = float(np.exp(rng.uniform(np.log(0.75), np.log(1.3))))
+    if len(scene.boxes) and rng.random() < 0.75:
+        box = scene.boxes[int(rng.integers(len(scene.boxes)))] / 2
+        centre = (box[:2] + box[2:]) / 2 * scale
+        left = centre[0] - rng.uniform(0.1, 0.9) * CROP_WIDTH
+        top = centre[1] - rng.uniform(0.1, 0.9) * CROP_HEIGHT
+    else:
+        left = rng.uniform(0, max(1.0, image.shape[1] * scale - CROP_WIDTH))
+        top = rng.uniform(0, max(1.0, image.shape[0] * scale - CROP_HEIGHT))
+    matrix = np.array([[scale, 0, -left], [0, scale, -top]])
+    cut = cv2.warpAffine(image, matrix, (CROP_WIDTH, CROP_HEIGHT), flags=cv2.INTER_LINEAR)
+    gain = rng.uniform(0.7, 1.35) * rng.uniform(0.93, 1.07, 3)
+    crop: NDArray[np.uint8] = np.clip(cut * gain, 0, 255).astype(np.uint8)
+    offset = np.array([left, top], np.float32)
+    boxes = scene.boxes / 2 * scale - np.tile(offset, 2)
+    points = scene.landmarks / 2 * scale - offset
+    return crop, targets(boxes.astype(np.float32), points.astype(np.float32), scene.wanted)
+
+
+def _batch(scenes: Sequence[Scene], plan: DetectorPlan, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the crops and targets of a step, a function of the plan's seed and the step."""
+    rng = np.random.default_rng([plan.seed, step])
+    crops, wanted = [], []
+    for index in rng.integers(len(scenes), size=BATCH // CROPS_PER_SCENE):
+        scene = scenes[int(index)]
+        image = decode_jpeg(scene.jpeg, reduction=2)
+        for _ in range(CROPS_PER_SCENE):
+            crop, target = _crop(scene, image, rng)
+            crops.append(crop)
+            wanted.append(target)
+    return np.stack(crops), np.stack(wanted)
+
+
+def _batches(
+    scenes: Sequence[Scene], plan: DetectorPlan, first: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Yield crops and targets from a first step on; two threads prepare ahead of the network."""
+    with ThreadPoolExecutor(2) as pool:
+        ahead = [pool.submit(_batch, scenes, plan, step) for step in range(first, min(first + PREFETCH, plan.steps))]
+        for step in range(first, plan.steps):
+            batch = ahead.pop(0).result()
+            if step + PREFETCH < plan.steps:
+                ahead.append(pool.submit(_batch, scenes, plan, step + PREFETCH))
+            yield batch
+
+
+def train_detector(
+    plan: DetectorPlan,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+    checkpoint_every: int = 250,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Train a detector on synthetic streets and return its state dict.
+
+    `folder` keeps a checkpoint: the same call after an interruption renders again and goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = render_scenes(
+        plan.streets, plan.seed, processes, lambda done, total: progress("render", done, total, float("nan"))
+    )
+    torch.manual_seed(plan.seed)
+    where = torch.device(device)
+    network = DetectorNetwork().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    checkpoint = folder / "detector.pt"
+    saved: dict[str, Any] | None = load_checkpoint(checkpoint, plan)
+    first = 0
+    if saved is not None:
+        first = int(saved["step"])
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+    for step, (crops, target) in enumerate(_batches(scenes, plan, first), first):
+        share = step / plan.steps
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate * min(1.0, share / 0.03 + 0.01) * 0.5 * (1 + float(np.cos(np.pi * share)))
+        with torch.autocast(where.type, torch.bfloat16):
+            raw = network(to_input(crops, where))
+        loss = detector_loss(raw.float(), torch.from_numpy(target).to(where))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        optimiser.step()
+        progress("train", step + 1, plan.steps, float(loss.detach()))
+        if (step + 1) % checkpoint_every == 0 or step + 1 == plan.steps:
+            state = {"step": step + 1, "network": network.state_dict(), "optimiser": optimiser.state_dict()}
+            save_checkpoint(checkpoint, plan, state)
+    return {name: tensor.cpu() for name, tensor in network.eval().state_dict().items()}

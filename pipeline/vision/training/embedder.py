@@ -1,0 +1,208 @@
+"""Training of the embedder: first a contrast within the batch, then softmax over all people with a late margin."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.synthetic.seeds import Population, person_seed
+from pipeline.vision.embedder import to_input
+from pipeline.vision.networks import EMBEDDING, EmbedderNetwork
+from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.vision.training.patches import VIEWS, Patches, load_or_render
+
+PEOPLE_PER_BATCH: Final = 64
+VIEWS_PER_PERSON: Final = 4
+BATCH: Final = PEOPLE_PER_BATCH * VIEWS_PER_PERSON
+PREFETCH: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderPlan:
+    """What determines the weights: people and steps, the share of contrastive steps, and the optimiser's numbers."""
+
+    seed: int = 0
+    people: int = 12_000
+    steps: int = 2_400
+    contrastive_share: float = 0.3
+    margin_from_share: float = 0.5
+    margin: float = 0.3
+    scale: float = 32.0
+    temperature: float = 0.08
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+
+
+Progress = Callable[[str, int, int, float], None]
+"""Called with the stage, the steps done, all steps, and the latest loss (NaN while rendering)."""
+
+
+def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2) of normalised embeddings float[N, d]."""
+    logits = embeddings @ embeddings.T / temperature
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    log_share = logits - torch.logsumexp(logits.masked_fill(itself, float("-inf")), dim=1, keepdim=True)
+    return -(log_share * positive).sum(1).div(positive.sum(1)).mean()
+
+
+def margin_loss(embeddings: Tensor, classes: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
+    """Additive-margin softmax loss (Wang et al. 2018, CosFace) over all people."""
+    cosines = embeddings @ functional.normalize(classes).T
+    cosines = cosines - margin * functional.one_hot(labels, len(classes))
+    return functional.cross_entropy(scale * cosines, labels)
+
+
+def learning_rate(step: int, plan: EmbedderPlan) -> float:
+    """Linear warm-up over 3 % of the steps, then a cosine to zero."""
+    share = step / plan.steps
+    return plan.learning_rate * min(1.0, share / 0.03 + 0.01) * 0.5 * (1.0 + float(np.cos(np.pi * share)))
+
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
+"""Crops uint8[N, 112, 112, 3], their BGR gains float32[N, 3] and their labels int64[N]."""
+
+
+def _batch(patches: Patches, plan: EmbedderPlan, step: int) -> Batch:
+    """Return the batch of a step, a function of the plan's seed and the step."""
+    rng = np.random.default_rng([plan.seed, step])
+    people = rng.choice(plan.people, PEOPLE_PER_BATCH, replace=False)
+    views = np.stack([rng.choice(VIEWS, VIEWS_PER_PERSON, replace=False) for _ in people])
+    indices = (people[:, None] * VIEWS + views).ravel()
+    crops = np.stack([patches.jittered_crop(int(i), rng) for i in indices])
+    # Random gain and colour per picture: exposure and white balance must not identify.
+    gain = rng.uniform(0.75, 1.25, (BATCH, 1)) * rng.uniform(0.94, 1.06, (BATCH, 3))
+    return crops, gain.astype(np.float32), patches.labels[indices]
+
+
+def _batches(patches: Patches, plan: EmbedderPlan, first: int) -> Iterator[Batch]:
+    """Yield the batches from a first step on; two threads decode ahead of the network."""
+    with ThreadPoolExecutor(2) as pool:
+        ahead = [pool.submit(_batch, patches, plan, step) for step in range(first, min(first + PREFETCH, plan.steps))]
+        for step in range(first, plan.steps):
+            batch = ahead.pop(0).result()
+            if step + PREFETCH < plan.steps:
+                ahead.append(pool.submit(_batch, patches, plan, step + PREFETCH))
+            yield batch
+
+
+def _exposed(crops: NDArray[np.uint8], gain: NDArray[np.float32], device: torch.device) -> Tensor:
+    """Return crops under their gains as the network's input."""
+    factor = torch.from_numpy(gain).to(device)[:, :, None, None]
+    return to_input(crops, device).add_(1.0).mul_(factor).sub_(1.0).clamp_(max=1.0)
+
+
+@torch.no_grad()
+def _class_means(network: nn.Module, patches: Patches, plan: EmbedderPlan, device: torch.device) -> Tensor:
+    """Return the mean direction of two pictures of each person, float[people, d], to start the softmax from."""
+    network.eval()
+    rng = np.random.default_rng([plan.seed, plan.steps])
+    means = torch.zeros(plan.people, EMBEDDING, device=device)
+    for first in range(0, plan.people, BATCH):
+        people = np.arange(first, min(first + BATCH, plan.people))
+        for view in (0, 1):
+            crops = np.stack([patches.jittered_crop(int(p) * VIEWS + view, rng) for p in people])
+            means[first : first + len(people)] += functional.normalize(network(to_input(crops, device)))
+    network.train()
+    return functional.normalize(means)
+
+
+class _Trainer:
+    """The state of a training run between two steps."""
+
+    def __init__(self, plan: EmbedderPlan, device: torch.device) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.device, self.step = plan, device, 0
+        self.network = EmbedderNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
+        self.classes = nn.Parameter(torch.zeros(plan.people, EMBEDDING, device=device))
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": self.network.parameters(), "weight_decay": plan.weight_decay},
+                {"params": [self.classes], "weight_decay": 0.0},
+            ],
+            lr=plan.learning_rate,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "classes": self.classes.data,
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self.classes.data.copy_(state["classes"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def update(self, batch: Batch) -> float:
+        """Take one step and return its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.plan)
+        crops, gain, classes = batch
+        labels = torch.from_numpy(classes).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            raw = self.network(_exposed(crops, gain, self.device))
+        embeddings = functional.normalize(raw.float())
+        share = self.step / self.plan.steps
+        if share < self.plan.contrastive_share:
+            loss = contrastive_loss(embeddings, labels, self.plan.temperature)
+        else:
+            ramp = (share - self.plan.contrastive_share) / (self.plan.margin_from_share - self.plan.contrastive_share)
+            margin = self.plan.margin * min(1.0, max(0.0, ramp))
+            loss = margin_loss(embeddings, self.classes, labels, margin, self.plan.scale)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        self.optimiser.step()
+        self.step += 1
+        return float(loss.detach())
+
+
+def train_embedder(
+    plan: EmbedderPlan,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+    checkpoint_every: int = 200,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Train an embedder on synthetic people and return its state dict.
+
+    `folder` keeps the rendered pictures and a checkpoint: the same call after an interruption goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    people = [person_seed(Population.TRAINING, i) for i in range(plan.people)]
+    patches = load_or_render(
+        folder / f"patches-{plan.seed}-{plan.people}.npz",
+        people,
+        plan.seed,
+        processes,
+        lambda stage, done, total: progress(stage, done, total, float("nan")),
+    )
+    trainer = _Trainer(plan, torch.device(device))
+    checkpoint = folder / "embedder.pt"
+    saved = load_checkpoint(checkpoint, plan)
+    if saved is not None:
+        trainer.restore(saved)
+    switch = int(np.ceil(plan.contrastive_share * plan.steps))
+    for step, batch in enumerate(_batches(patches, plan, trainer.step), trainer.step):
+        if step == switch:
+            trainer.classes.data.copy_(_class_means(trainer.network, patches, plan, trainer.device))
+        loss = trainer.update(batch)
+        progress("train", step + 1, plan.steps, loss)
+        if (step + 1) % checkpoint_every == 0:
+            save_checkpoint(checkpoint, plan, trainer.state())
+    save_checkpoint(checkpoint, plan, trainer.state())
+    return {name: tensor.cpu() for name, tensor in trainer.network.eval().state_dict().items()}

@@ -1,0 +1,73 @@
+"""Training pictures of whole streets, kept as JPEG, with their faces."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ModelError
+from pipeline.synthetic.seeds import Population, Purpose, generator
+from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
+
+FRAMES_PER_STREET: Final = 24
+STEEPEST_YAW: Final = 75.0
+MOST_HIDDEN: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One frame: JPEG bytes, boxes float32[N, 4], landmarks float32[N, 5, 2], and which faces must be found.
+
+    A face that need not be found (in profile or mostly hidden) is neither a target nor background.
+    """
+
+    jpeg: bytes
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    wanted: NDArray[np.bool_]
+
+
+def _scene(image: NDArray[np.uint8], faces: Sequence[FaceTruth], quality: int) -> Scene:
+    """Return a frame with its truth as arrays."""
+    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ModelError(f"a training picture of shape {image.shape} could not be encoded as JPEG")
+    return Scene(
+        jpeg=bytes(jpeg),
+        boxes=np.array([face.box for face in faces], np.float32).reshape(-1, 4),
+        landmarks=np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
+        wanted=np.array([abs(face.yaw) <= STEEPEST_YAW and face.occlusion <= MOST_HIDDEN for face in faces], bool),
+    )
+
+
+def _street_scenes(task: tuple[int, int]) -> list[Scene]:
+    """Render frames of one street; runs in a worker process."""
+    seed, index = task
+    rng = generator(Purpose.TRAINING, seed, 1 << 33, index)
+    spec = StreetSpec(
+        seed=(1 << 40) + (seed << 20) + index,
+        camera=f"training/{index}",
+        fps=FRAMES_PER_STREET / 36.0,
+        density=float(rng.uniform(8, 60)),
+        strangers=Population.TRAINING,
+    )
+    street = Street(spec)
+    return [
+        _scene(street.render(index), street.truth(index).faces, int(rng.integers(75, 95)))
+        for index in range(street.frames_per_loop)
+    ]
+
+
+def render_scenes(streets: int, seed: int, processes: int, progress: Callable[[int, int], None]) -> list[Scene]:
+    """Render the frames of many streets of people of the training population."""
+    scenes: list[Scene] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for done, part in enumerate(pool.map(_street_scenes, [(seed, i) for i in range(streets)])):
+            scenes += part
+            progress(done + 1, streets)
+    return scenes

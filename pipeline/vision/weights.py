@@ -1,0 +1,96 @@
+"""The shipped weights: safetensors beside a manifest of their SHA-256 sums."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final, Literal
+
+import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from pipeline.errors import ModelError
+
+VERSION_DIGITS: Final = 12
+
+NetworkName = Literal["detector", "embedder"]
+
+
+class ShippedFile(msgspec.Struct, frozen=True):
+    """One network's file in the package."""
+
+    file: str
+    sha256: str
+
+
+class OperatingPoint(msgspec.Struct, frozen=True):
+    """The shipped threshold and what it was chosen for; the people it was chosen on are in no test and no training."""
+
+    threshold: float
+    """Cosine similarity at and above which a face is an alert."""
+    gallery: int
+    """Watchlist entries it was chosen with."""
+    target_fpir: float
+    """False positive identification rate per face that it was chosen for."""
+    faces: int
+    """Faces of people who are not listed that it was chosen on."""
+    command: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What `weights/manifest.json` says."""
+
+    detector: ShippedFile
+    embedder: ShippedFile
+    operating_point: OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A network's state dict and the first digits of its file's SHA-256."""
+
+    tensors: dict[str, Tensor]
+    version: str
+
+
+def shipped_folder() -> Traversable:
+    """Return the folder of the weights in the installed package."""
+    return files("pipeline.vision") / "weights"
+
+
+def load_manifest(folder: Traversable | None = None) -> Manifest:
+    """Read the manifest of a folder (the shipped one by default); raises ModelError if it is missing or malformed."""
+    path = (folder or shipped_folder()) / "manifest.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise ModelError(f"the manifest of the weights cannot be read: {path} ({error.strerror}); reinstall") from error
+    except msgspec.MsgspecError as error:
+        raise ModelError(f"the manifest of the weights is malformed: {path} ({error}); reinstall") from error
+
+
+def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weights:
+    """Read a network's weights and check them against the manifest.
+
+    Raises ModelError if the file is missing, its SHA-256 is another, or it is no safetensors file.
+    """
+    folder = folder or shipped_folder()
+    shipped: ShippedFile = getattr(load_manifest(folder), name)
+    path = folder / shipped.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"the {name}'s weights cannot be read: {path} ({error.strerror}); reinstall") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != shipped.sha256:
+        raise ModelError(
+            f"the {name}'s weights are corrupt: {path} has SHA-256 {digest}, "
+            f"the manifest says {shipped.sha256}; reinstall"
+        )
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ModelError(f"the {name}'s weights are no safetensors file: {path} ({error})") from error
+    return Weights(tensors, digest[:VERSION_DIGITS])
