@@ -43,7 +43,7 @@ def doctor(
     from pipeline.cli.tables import show
     from pipeline.runtime.doctor import Status, examine
 
-    findings = examine(chosen)
+    findings = list(examine(chosen))
     show(("check", "", "found", "what to do"), [(f.check, f.status, f.found, f.advice) for f in findings])
     raise typer.Exit(1 if any(finding.status is Status.FAIL for finding in findings) else 0)
 

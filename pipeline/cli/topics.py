@@ -18,8 +18,8 @@ def create(
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), partitions=("run.partitions", partitions))
     from pipeline.runtime import topics as job
 
-    for line in job.create(settings):
-        typer.echo(line)
+    for topic, made in job.create(settings):
+        typer.echo(f"{topic} made" if made else f"{topic} was there")
 
 
 @app.command(epilog=examples("lamppost topics show --brokers kafka:9092"))
@@ -28,9 +28,9 @@ def show(
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show each topic's partitions, records and settings, and every setting that is not the design's."""
+    """Show each topic's partitions and replicas, and every setting that is not the design's."""
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers))
+    from pipeline.cli import tables
     from pipeline.runtime import topics as job
 
-    for line in job.show(settings):
-        typer.echo(line)
+    tables.show(("topic", "", "found"), job.show(settings))

@@ -27,8 +27,8 @@ def load(
 ) -> None:
     """Add or replace the entries of a file; nothing is published unless every row is valid.
 
-    .npz holds ids and templates; .jsonl an object per line with entry and template; .csv rows of an entry id and its
-    numbers. docs/watchlist.md describes them in full.
+    .npz holds ids and templates; .jsonl an object per line; .csv rows of an entry id and its numbers.
+    docs/watchlist.md describes them.
     """
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
     from pipeline.runtime import watchlist as job
@@ -93,4 +93,7 @@ def show(
     from pipeline.cli import tables
     from pipeline.runtime import watchlist as job
 
-    tables.show(("entry", "list", "reference", "expires"), job.listing(settings))
+    rows, refused = job.listing(settings)
+    tables.show(("entry", "list", "reference", "expires"), rows)
+    for sentence in refused:
+        typer.echo(f"no entry: {sentence}", err=True)

@@ -60,9 +60,7 @@ def judge_memory(available: int, total: int) -> Finding:
     if available >= MEMORY_NEEDED:
         return Finding("memory", Status.OK, found)
     status = Status.FAIL if available < MEMORY_NEEDED / 2 else Status.WARN
-    return Finding(
-        "memory", status, found, "the demo takes up to 4 GiB: end other programs, or use --workers 1 --shards 1"
-    )
+    return Finding("memory", status, found, "the demo takes up to 4 GiB: end other programs, or use --workers 1")
 
 
 def judge_disk(folder: str, free: int) -> Finding:
@@ -91,13 +89,13 @@ def judge_clock(step_seconds: float, synchronised: bool | None) -> Finding:
 
     Capture times are wall-clock times: latency and the age of frames are wrong by as much as clocks differ.
     """
-    found = "steady" if abs(step_seconds) < CLOCK_STEP_SECONDS else f"stepped by {step_seconds * 1000:+.0f} ms just now"
+    found = "steady" if abs(step_seconds) < CLOCK_STEP_SECONDS else f"stepped by {step_seconds * 1000:+.0f} ms"
     found += {None: "", True: ", synchronised", False: ", not synchronised"}[synchronised]
     if abs(step_seconds) >= CLOCK_STEP_SECONDS:
         return Finding("clock", Status.WARN, found, "let NTP slew instead of step, and look again")
     if synchronised is False:
         return Finding(
-            "clock", Status.WARN, found, "with cameras on other machines switch NTP on: timedatectl set-ntp true"
+            "clock", Status.WARN, found, "for cameras on other machines switch NTP on: timedatectl set-ntp true"
         )
     return Finding("clock", Status.OK, found)
 
@@ -136,6 +134,6 @@ def judge_temporary_path(folder: str) -> Finding:
     if length <= SOCKET_PATH_LIMIT:
         return Finding("temporary path", Status.OK, folder)
     return Finding(
-        "temporary path", Status.FAIL, f"{folder} makes socket paths of {length} bytes, {SOCKET_PATH_LIMIT} are allowed",
+        "temporary path", Status.FAIL, f"{folder} makes socket paths of {length} bytes; {SOCKET_PATH_LIMIT} fit",
         "set TMPDIR to a short path such as /tmp",
     )  # fmt: skip

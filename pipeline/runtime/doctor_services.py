@@ -1,0 +1,87 @@
+"""The doctor's look at Kafka and Ray, if their addresses are set."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+from pipeline.catalog.topics import TOPICS
+from pipeline.errors import BrokerError, ClusterError
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.doctor_checks import Finding, Status
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import lines_of
+from pipeline.streams.deletion import broker_advice
+from pipeline.streams.probe import probe
+from pipeline.streams.topics import TopicAdmin
+
+Check = tuple[str, Callable[[], list[Finding]]]
+
+
+def checks_of(settings: Settings) -> list[Check]:
+    """The checks that the addresses in `settings` allow."""
+    ray: Check = ("Ray", lambda: [_ray(settings)])
+    if settings.kafka.brokers is None:
+        local = Finding("Kafka", Status.OK, "no address is set; a local one is started when needed")
+        return [ray, ("Kafka", lambda: [local])]
+    return [ray, ("Kafka", lambda: _kafka(settings))]
+
+
+def _ray(settings: Settings) -> Finding:
+    installed = version("ray")
+    address = settings.run.ray
+    if address is None:
+        return Finding("Ray", Status.OK, f"{installed}; a local one is started when needed")
+    import ray  # noqa: PLC0415 - a second that only an address is worth
+
+    from pipeline.runtime.supervision import connected  # noqa: PLC0415 - imports Ray
+
+    try:
+        with connected(address, "lamppost-doctor", verbose=False):
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's gap
+    except ClusterError as error:
+        return Finding("Ray", Status.FAIL, str(error), f"start Ray {installed} there, or correct the address")
+    cores, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    found = f"{installed} at {address}: {cores:g} cores, {gpus:g} GPUs"
+    if cores < settings.run.workers:
+        return Finding("Ray", Status.WARN, found, f"run.workers={settings.run.workers} share them; add nodes")
+    return Finding("Ray", Status.OK, found)
+
+
+def _kafka(settings: Settings) -> list[Finding]:
+    """What is found of a Kafka that answers; of one that does not, only that."""
+    connection = connection_of(settings, "lamppost-doctor")
+    try:
+        info = probe(connection)
+        info.require(settings.kafka.group_protocol)
+    except BrokerError as error:
+        return [Finding("Kafka", Status.FAIL, str(error), "start it, or correct --brokers and kafka.security")]
+    release = f"release {info.release} or later" if info.release else "of an unknown release"
+    found = Finding("Kafka", Status.OK, f"{release} at {info.brokers}, {info.nodes} broker(s)")
+    admin = TopicAdmin(connection)
+    return [found, *_broker_settings(admin), *_topics(admin)]
+
+
+def _broker_settings(admin: TopicAdmin) -> list[Finding]:
+    try:
+        settings = admin.broker_settings()
+    except BrokerError as error:
+        return [Finding("broker settings", Status.WARN, str(error), "allow this user DescribeConfigs on the cluster")]
+    return judge_broker_settings(settings)
+
+
+def judge_broker_settings(settings: Mapping[str, str]) -> list[Finding]:
+    """A warning for each setting of the broker on which a promise of Lamppost depends."""
+    warnings = [
+        Finding("broker settings", Status.WARN, f"{each.setting}={each.found}: {each.why}", f"set it to {each.wanted}")
+        for each in broker_advice(settings)
+    ]
+    return warnings or [Finding("broker settings", Status.OK, "deletion and take-over are as quick as promised")]
+
+
+def _topics(admin: TopicAdmin) -> list[Finding]:
+    lines = [line for state in admin.describe(TOPICS) for line in lines_of(state)]
+    warnings = [
+        Finding("topics", Status.WARN, f"{line.topic}: {line.found}", "lamppost topics create, or alter the setting")
+        for line in lines
+        if line.status != "ok"
+    ]
+    return warnings or [Finding("topics", Status.OK, f"{len(lines)} as designed")]

@@ -1,0 +1,62 @@
+"""The job behind ``lamppost topics``: make the catalogue's topics, and show how a cluster's differ."""
+
+from typing import NamedTuple
+
+from pipeline.catalog.topics import TOPICS
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings import Settings
+from pipeline.streams.probe import probe
+from pipeline.streams.topics import TopicAdmin, TopicState
+
+
+class Creation(NamedTuple):
+    """One topic of the catalogue, and whether it had to be made."""
+
+    topic: str
+    made: bool
+
+
+class Line(NamedTuple):
+    """One topic, or one way in which it differs, as it is shown."""
+
+    topic: str
+    status: str
+    """ok, missing or drift."""
+    found: str
+
+
+def create(settings: Settings) -> list[Creation]:
+    """Make the topics that are missing; those that exist are left as they are.
+
+    Raises BrokerError if Kafka cannot be reached or refuses, SettingsError if none is set.
+    """
+    connection = connection_of(settings)
+    probe(connection)
+    made = TopicAdmin(connection).create(
+        TOPICS, partitions=settings.run.partitions, replication=settings.kafka.replication
+    )
+    return [Creation(topic.name, topic.name in made) for topic in TOPICS]
+
+
+def show(settings: Settings) -> list[Line]:
+    """Every topic of the catalogue with how it differs; the number of partitions is each run's own choice."""
+    connection = connection_of(settings)
+    probe(connection)
+    return [line for state in TopicAdmin(connection).describe(TOPICS) for line in lines_of(state)]
+
+
+def lines_of(state: TopicState) -> list[Line]:
+    """What to show of one topic."""
+    if not state.exists:
+        return [Line(state.name, "missing", f"{state.purpose}; make it with `lamppost topics create`")]
+    size = f"{state.purpose}; {state.partitions} partition(s), {state.replicas} replica(s)"
+    drift = [
+        Line(
+            state.name,
+            "drift",
+            f"{drift.setting}={drift.found or 'unset'}, the design says {drift.wanted}"
+            + (f": {drift.consequence}" if drift.consequence else ""),
+        )
+        for drift in state.drift
+    ]
+    return [Line(state.name, "ok" if not drift else "drift", size), *drift]

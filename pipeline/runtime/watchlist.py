@@ -1,0 +1,137 @@
+"""The job behind ``lamppost watchlist``: publish entries and removals, and list who is sought."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pipeline.catalog.topics import WATCHLIST
+from pipeline.errors import InputError, WatchlistError
+from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.watchlist_files import parse_expiry, read_entries, read_template
+from pipeline.streams.client import Connection
+from pipeline.streams.offsets import LogEnds
+from pipeline.streams.probe import probe
+from pipeline.streams.reader import TopicReader
+from pipeline.streams.writer import RecordWriter
+from pipeline.wire import watchlist as codec
+
+DIMENSION: Final = 128
+"""d of the shipped embedder, which every template has to have."""
+CHUNK: Final = 500
+"""Entries per call of the writer; progress moves on after each."""
+READ_SECONDS: Final = 60.0
+
+Progress = Callable[[int, int], None]
+"""Called with the entries that Kafka has and the entries in all."""
+
+
+class Listed(NamedTuple):
+    """One entry as it is shown; never the template."""
+
+    entry: str
+    list_id: str
+    reference: str
+    expires: str
+
+
+class Sought(NamedTuple):
+    """What the topic says of everyone, read from its beginning to its end."""
+
+    entries: dict[str, WatchlistEntry]
+    """The last word on each entry, by its id."""
+    refused: dict[str, str]
+    """Keys whose last record is no entry, and why; shards pass them over."""
+
+
+def load(settings: Settings, file: Path, progress: Progress) -> int:
+    """Add or replace the entries of a file and return how many; nothing is published unless every row is valid.
+
+    Raises InputError or WatchlistError as `read_entries` does, BrokerError if Kafka does not take them.
+    """
+    connection = connection_of(settings)
+    entries = read_entries(file, DIMENSION, settings.watchlist.list_id)
+    _write(connection, [codec.encode(entry, DIMENSION) for entry in entries], progress)
+    return len(entries)
+
+
+def add(settings: Settings, entry: str, template: Path, reference: str = "", expires: str | None = None) -> None:
+    """Add or replace one entry with the template of a ``.npy`` file; `expires` is an ISO 8601 time with a time zone."""
+    connection = connection_of(settings)
+    expires_ns = None if expires is None else parse_expiry(expires, "--expires")
+    listed = WatchlistEntry(entry, read_template(template), reference, settings.watchlist.list_id, expires_ns)
+    try:
+        record = codec.encode(listed, DIMENSION)
+    except WatchlistError as error:
+        raise WatchlistError(f"{template}: {error}") from error
+    _write(connection, [record])
+
+
+def remove(settings: Settings, entry: str) -> None:
+    """Take one entry off the watchlist; raises InputError if no record of that id is there."""
+    connection = connection_of(settings)
+    removal = codec.encode_removal(entry)
+    there = read(connection)
+    if entry not in there.entries and entry not in there.refused:
+        raise InputError(f"nobody on the watchlist has the id {entry!r}; `lamppost watchlist show` lists the ids")
+    _write(connection, [removal])
+
+
+def listing(settings: Settings) -> tuple[list[Listed], list[str]]:
+    """Everyone sought at this moment by entry id, and a sentence for each record that is no entry."""
+    there = read(connection_of(settings))
+    rows = [
+        Listed(entry.entry, entry.list_id, entry.reference, _iso(entry.expires_ns))
+        for _, entry in sorted(there.entries.items())
+    ]
+    return rows, list(there.refused.values())
+
+
+def read(connection: Connection) -> Sought:
+    """The watchlist up to its end at this moment; raises BrokerError if Kafka or the topic is not there."""
+    probe(connection)
+    reader = TopicReader(connection, WATCHLIST)
+    try:
+        return last_words(reader.read_to(reader.ends(), READ_SECONDS))
+    finally:
+        reader.close()
+
+
+def last_words(records: Iterable[ConsumedRecord]) -> Sought:
+    """What records of the topic, in their order, leave standing."""
+    sought = Sought({}, {})
+    for record in records:
+        key = (record.key or b"").decode(errors="replace")
+        sought.entries.pop(key, None)
+        sought.refused.pop(key, None)
+        try:
+            said = codec.decode(record.key, record.value, record.headers, DIMENSION)
+        except WatchlistError as error:
+            sought.refused[key] = f"offset {record.offset}: {error}"
+            continue
+        if isinstance(said, WatchlistEntry):
+            sought.entries[said.entry] = said
+    return sought
+
+
+def _write(connection: Connection, records: list[OutgoingRecord], progress: Progress | None = None) -> None:
+    probe(connection)
+    LogEnds(
+        connection, WATCHLIST
+    ).partitions()  # a broker that makes topics by itself would make one that never forgets
+    writer = RecordWriter(connection)
+    try:
+        for first in range(0, len(records), CHUNK):
+            writer.write(records[first : first + CHUNK])
+            if progress is not None:
+                progress(min(first + CHUNK, len(records)), len(records))
+    finally:
+        writer.close()
+
+
+def _iso(expires_ns: int | None) -> str:
+    if expires_ns is None:
+        return ""
+    return datetime.fromtimestamp(expires_ns / 1e9, UTC).isoformat(timespec="seconds")
