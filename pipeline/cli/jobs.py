@@ -141,17 +141,27 @@ def start_kafka(
 
 def train(
     network: Annotated[Network, typer.Argument(help="Which network.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the weights go.")] = Path("weights"),
-    seed: Annotated[int, typer.Option(help="Seed of the training people; disjoint from every street's.")] = 0,
-    minutes: Annotated[float | None, typer.Option(help="End training after so many minutes.")] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where weights and checkpoints go.")] = Path(
+        "weights"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of people, scenes and first weights.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped weights if not given.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that render the training scenes.")] = 1,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Train a network on people who do not exist, and write its weights."""
-    settings = settings_of(settings_file)
+    """Train a network on people who do not exist, and write its weights.
+
+    The same command after an interruption goes on where it was.
+    """
+    settings = settings_of(settings_file, device=("vision.device", device))
+    from pipeline.cli.progress import training_progress
     from pipeline.runtime import training as job
 
-    raise typer.Exit(job.train(settings, network.value, out, seed, minutes, verbose))
+    with training_progress() as progress:
+        path = job.train(settings, job.Plan(network.value, out, seed, steps, processes), progress)
+    typer.echo(f"{path} written")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -175,7 +185,9 @@ def add_to(app: typer.Typer) -> None:
             "lamppost cameras --brokers 127.0.0.1:9092 --loop street.mp4",
         )
     )(cameras)
-    app.command(epilog=examples("lamppost train embedder --out weights", "lamppost train detector --minutes 10"))(train)
+    app.command(
+        epilog=examples("lamppost train detector --out weights", "lamppost train embedder --out weights --processes 2")
+    )(train)
     kafka = typer.Typer(no_args_is_help=True, help="A Kafka on this machine, to try things.")
     kafka.callback()(_kafka)
     kafka.command("start", epilog=examples("lamppost kafka start", "lamppost kafka start --port 0"))(start_kafka)

@@ -31,15 +31,11 @@ def load(
     docs/watchlist.md describes them.
     """
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
+    from pipeline.cli.progress import loading_progress
     from pipeline.runtime import watchlist as job
 
-    with typer.progressbar(length=1, label=f"loading {file.name}", file=typer.get_text_stream("stderr")) as bar:
-
-        def advance(done: int, entries: int) -> None:
-            bar.length = entries
-            bar.update(done - bar.pos)
-
-        count = job.load(settings, file, advance)
+    with loading_progress(file.name) as progress:
+        count = job.load(settings, file, progress)
     typer.echo(f"{count} entries loaded")
 
 
