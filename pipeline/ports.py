@@ -44,7 +44,10 @@ class FrameSource(Protocol):
 
     @property
     def assignment(self) -> int:
-        """Counts assignments, revocations and rewinds; a batch of an earlier number must not be committed."""
+        """Counts assignments, revocations and rewinds; a batch of an earlier number must not be committed.
+
+        May be read from any thread.
+        """
 
     def lag(self) -> Mapping[int, int]:
         """Records between this member's position and the end of each assigned partition, as last reported."""
@@ -144,6 +147,6 @@ class Telemetry(Protocol):
 
 
 Decode = Callable[[bytes], NDArray[np.uint8]]
-"""JPEG bytes to a BGR picture uint8[H,W,3]; raises FrameError. Releases the interpreter lock: it is called in threads."""
+"""JPEG bytes to a BGR picture uint8[H,W,3]; raises FrameError. Called in threads, so it should release the lock."""
 Align = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
 """A BGR picture and landmarks float32[N,5,2] to aligned crops uint8[N,112,112,3]."""

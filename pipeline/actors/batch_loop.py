@@ -53,7 +53,7 @@ class BatchLoop:
         self._stopping = threading.Event()
         self._rewind = threading.Event()
         self._drain_until = 0.0
-        self._assignment = 0
+        self._source: FrameSource | None = None
         self._lag: dict[int, int] = {}
         self._failure: BaseException | None = None
         self._threads = [
@@ -95,17 +95,15 @@ class BatchLoop:
 
     def _consume(self) -> None:
         source = self._open_source(self._settlement.assigned, self._settlement.revoked, self._settlement.revoked)
-        self._assignment = source.assignment
+        self._source = source
         try:
             number = 0
             while not self._stopping.is_set():
                 if self._rewind.is_set():
                     self._settlement.rewound(source.rewind())
-                    self._assignment = source.assignment
                     self._rewind.clear()
                 began = time.monotonic()
                 batch = source.poll(POLL_SECONDS)
-                self._assignment = source.assignment
                 self._note_lag(source)
                 if batch is None:
                     continue
@@ -136,7 +134,6 @@ class BatchLoop:
                     source.pause()
                     paused = True
                 source.poll(0.0)
-                self._assignment = source.assignment
         if paused:
             source.resume()
 
@@ -148,16 +145,14 @@ class BatchLoop:
                 break
             except queue.Full:
                 source.poll(0.0)
-                self._assignment = source.assignment
         settling = self._threads[2]
         while settling.is_alive() and time.monotonic() < self._drain_until:
             source.poll(0.0)
-            self._assignment = source.assignment
             settling.join(POLL_SECONDS)
 
     def _look(self) -> None:
         while (opened := self._next(self._opened)) is not None:
-            if opened.batch.assignment == self._assignment:
+            if opened.batch.assignment == self._current():
                 began = time.monotonic()
                 seen = self._sight.look(opened)
                 self._mark("sight", opened.number, began)
@@ -175,15 +170,19 @@ class BatchLoop:
                 continue
             began = time.monotonic()
             try:
-                settled = self._settlement.settle(seen, found, lambda: self._assignment)
+                settled = self._settlement.settle(seen, found, self._current)
             except TransactionAborted:
                 self._rewind.set()
             else:
                 if settled:
                     self._mark("commit", seen.number, began)
 
+    def _current(self) -> int:
+        """The source's own count, not a copy: it rises before a revocation is waited for."""
+        return self._source.assignment if self._source is not None else 0
+
     def _stale(self, seen: Seen) -> bool:
-        return self._rewind.is_set() or seen.batch.assignment != self._assignment
+        return self._rewind.is_set() or seen.batch.assignment != self._current()
 
     def _worth_waiting(self, seen: Seen) -> bool:
         if self._failure is not None or self._stale(seen):

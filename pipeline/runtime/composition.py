@@ -1,0 +1,154 @@
+"""The composition root: the one place where ports meet adapters.
+
+The factories are what travels to Ray: plain values that build everything in the process that will use it.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from pipeline.actors.batch import Trace
+from pipeline.actors.batch_loop import BatchLoop
+from pipeline.actors.gallery import RayGallery
+from pipeline.actors.intake import Intake
+from pipeline.actors.report import Ledger
+from pipeline.actors.settlement import Settlement
+from pipeline.actors.sight import Sight
+from pipeline.actors.vision_worker import WorkerParts
+from pipeline.catalog.topics import ALERTS, FRAMES
+from pipeline.core.alerting import Criteria
+from pipeline.core.clocks import ClockTrust
+from pipeline.core.pressure import Overload, Policy
+from pipeline.ports import Assigned, FrameSource, Revoked
+from pipeline.records import ConsumedRecord
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings import Settings
+from pipeline.streams.client import Connection
+from pipeline.streams.consumer import KafkaFrameSource
+from pipeline.streams.history import KafkaAlertHistory
+from pipeline.streams.outbox import KafkaOutbox
+from pipeline.telemetry.places import Places
+from pipeline.telemetry.prometheus import PrometheusTelemetry
+from pipeline.telemetry.server import serve
+from pipeline.wire import alerts as alert_wire
+
+
+class SystemClock:
+    """The machine's clocks; implements `pipeline.ports.Clock`."""
+
+    def now_ns(self) -> int:
+        """Wall-clock time in nanoseconds since the Unix epoch."""
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never steps."""
+        return time.monotonic()
+
+
+def transactional_id(run: str, slot: int) -> str:
+    """The same after a restart, so that a successor fences the dead worker; different between runs."""
+    return f"{run}.worker-{slot}"
+
+
+@dataclass(frozen=True)
+class WorkerFactory:
+    """Builds a vision worker's parts in the worker's own process."""
+
+    settings: Settings
+    run: str
+
+    def __call__(self, slot: int) -> WorkerParts:
+        """The parts of the worker in `slot`; raises LamppostError if one of them can't be had."""
+        from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
+        from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
+        from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
+
+        settings = self.settings
+        clock = SystemClock()
+        connection = connection_of(settings, f"{self.run}.worker-{slot}")
+        eyes = load_eyes(device_of(settings), threads_of(settings), precision_of(settings))
+        registry = CollectorRegistry()
+        telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
+        trace = Trace()
+        ledger = Ledger(Places(settings.metrics.per_camera_limit).label, telemetry)
+        outbox = KafkaOutbox(connection, topic=FRAMES, transactional_id=transactional_id(self.run, slot))
+        settlement = Settlement(
+            gallery=self._gallery(),
+            outbox=outbox,
+            history=KafkaAlertHistory(connection, topic=ALERTS, decode=_cooldown_of),
+            criteria=Criteria(
+                threshold=threshold_of(settings, eyes.operating_point.threshold),
+                top_k=settings.matching.top_k,
+                embedder_version=eyes.embedder.version,
+                run=self.run,
+                slot=slot,
+            ),
+            cooldown_seconds=settings.matching.cool_down_seconds,
+            clock=clock,
+            ledger=ledger,
+            trace=trace,
+        )
+        intake = Intake(
+            decode=decode_jpeg,
+            threads=settings.batch.decode_threads or threads_of(settings),
+            overload=Overload(Policy(settings.overload.policy), int(settings.overload.max_age_seconds * 1e9)),
+            clocks=ClockTrust(int(settings.overload.clock_tolerance_seconds * 1e9)),
+            clock=clock,
+        )
+        loop = BatchLoop(
+            open_source=SourceOpening(connection, settings),
+            intake=intake,
+            sight=Sight(detector=eyes.detector, align=align, embedder=eyes.embedder, trace=trace),
+            settlement=settlement,
+            telemetry=telemetry,
+            trace=trace,
+        )
+        server = serve(registry, settings.metrics.host)
+
+        def close() -> None:
+            outbox.close()
+            server.stop()
+
+        return WorkerParts(loop, ledger, trace, server.port, close)
+
+    def _gallery(self) -> RayGallery:
+        matching = self.settings.matching
+        return RayGallery(
+            namespace=self.run,
+            shards=matching.shards,
+            deadline_seconds=matching.search_deadline_seconds,
+            on_shard_loss=matching.on_shard_loss,
+        )
+
+
+@dataclass(frozen=True)
+class SourceOpening:
+    """Opens the frame source in the thread that will use it; see `pipeline.actors.batch_loop.OpenSource`."""
+
+    connection: Connection
+    settings: Settings
+
+    def __call__(self, assigned: Assigned, revoked: Revoked, lost: Revoked) -> FrameSource:
+        """A member of the run's group."""
+        return KafkaFrameSource(
+            self.connection,
+            topic=FRAMES,
+            group=self.settings.run.group,
+            assigned=assigned,
+            revoked=revoked,
+            lost=lost,
+            batch_limit=self.settings.batch.limit,
+            linger=self.settings.batch.linger_ms / 1000,
+            group_protocol=self.settings.kafka.group_protocol,
+        )
+
+
+def threads_of(settings: Settings) -> int:
+    """Compute threads of one worker: as set, or its share of the cores that this process may use."""
+    return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.run.workers)
+
+
+def _cooldown_of(record: ConsumedRecord) -> tuple[str, str, int]:
+    return alert_wire.cooldown_key(record.value, record.headers)
