@@ -1,0 +1,76 @@
+"""What a training leaves in its folder; the training itself is tested with the networks."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ModelError, ResourceError
+from pipeline.runtime import training
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.training import Plan
+from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
+from pipeline.vision.weights import OperatingPoint, load_manifest, load_weights
+
+POINT = OperatingPoint(threshold=0.5, gallery=200, target_fpir=1 / 4000, faces=40_000, command="lamppost train")
+
+
+def nothing(stage: str, done: int, total: int, loss: float) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks with their first weights, in no time."""
+    monkeypatch.setattr(training, "train_detector", lambda *_, **__: DetectorNetwork().state_dict())
+    monkeypatch.setattr(training, "train_embedder", lambda *_, **__: EmbedderNetwork().state_dict())
+
+    def choose(*_: Any, progress: Any, **__: Any) -> OperatingPoint:
+        progress(1, 1)
+        return POINT
+
+    monkeypatch.setattr(training, "choose_operating_point", choose)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_both_networks_can_be_loaded_from_the_folder_with_their_sums(tmp_path: Path) -> None:
+    """What is written is what can be shipped."""
+    seen: list[tuple[str, bool]] = []
+    for network in ("detector", "embedder"):
+        training.train(
+            Settings(), Plan(network, tmp_path), lambda stage, _, __, loss: seen.append((stage, math.isnan(loss)))
+        )
+    assert load_manifest(tmp_path).operating_point == POINT
+    assert load_weights("detector", tmp_path).tensors.keys() == DetectorNetwork().state_dict().keys()
+    assert load_weights("embedder", tmp_path).tensors.keys() == EmbedderNetwork().state_dict().keys()
+    assert ("threshold", True) in seen
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_detector_trained_again_is_the_one_that_the_manifest_names(tmp_path: Path) -> None:
+    """Its sum would be wrong otherwise, and the weights would be called corrupt."""
+    for network in ("detector", "embedder", "detector"):
+        training.train(Settings(), Plan(network, tmp_path), nothing)
+    assert load_weights("detector", tmp_path).version in load_manifest(tmp_path).detector.sha256
+
+
+@pytest.mark.usefixtures("untrained")
+def test_changed_weights_are_called_corrupt(tmp_path: Path) -> None:
+    """The sums are checked against the bytes."""
+    for network in ("detector", "embedder"):
+        training.train(Settings(), Plan(network, tmp_path), nothing)
+    path = tmp_path / "embedder.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="corrupt"):
+        load_weights("embedder", tmp_path)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    """The message names the folder and the option."""
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    with pytest.raises(ResourceError, match=r"taken cannot be written .*--out"):
+        training.train(Settings(), Plan("detector", tmp_path / "taken"), nothing)
