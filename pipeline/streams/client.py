@@ -5,6 +5,7 @@ logger ``lamppost.kafka`` instead, which says nothing unless somebody adds a han
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ class Notices:
         """The report that tells best why a connection failed; empty if there was none."""
         for code in TELLING_CODES:
             if code in self._latest:
-                return _one_line(self._latest[code])
+                return _plain(self._latest[code])
         return ""
 
 
@@ -133,6 +134,11 @@ def _kafka_error(error: KafkaException | KafkaError) -> KafkaError:
 def _reason(error: KafkaException | KafkaError) -> str:
     kafka_error = _kafka_error(error)
     return f"{_one_line(kafka_error.str())} ({kafka_error.name()})"
+
+
+def _plain(text: str) -> str:
+    """librdkafka's report without its thread and timing: `HOST/bootstrap: ... (after 3ms in state CONNECT)`."""
+    return re.sub(r"^\S+(/\S+)?: |\s*\(after [^)]*\)", "", _one_line(text))
 
 
 def _one_line(text: str) -> str:

@@ -16,13 +16,10 @@ from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
 from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error, check_reachable
 from pipeline.streams.gaps import check_order, explain_gap, explain_reset
+from pipeline.streams.group_offsets import GroupOffsets
 from pipeline.streams.messages import consumed_record, place
 
 LINGER_SECONDS: Final = 0.02
-ASK_SECONDS: Final = 5.0
-"""How long the broker may take to tell a log's start."""
-STABLE_SECONDS: Final = 15.0
-"""How long committed offsets may take: they are stable once a predecessor's transaction has ended, 10 s at most."""
 NEW_TOPIC_SECONDS: Final = 15.0
 """How long a topic may be unknown after the start: not every broker knows a new topic at once."""
 
@@ -62,9 +59,10 @@ class KafkaFrameSource:
         self._dropped = False
         self._paused = False
         self._held: list[Message] = []
+        self._fresh: set[int] = set()
         self._positions: dict[int, int] = {}
-        self._first_starts: dict[int, int] = {}
         self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, prefetch_kib))
+        self._offsets = GroupOffsets(self._consumer, topic, connection.brokers)
         self._consumer.subscribe([topic], on_assign=self._take, on_revoke=self._give_up, on_lost=self._lose)
 
     @property
@@ -79,8 +77,7 @@ class KafkaFrameSource:
         """See the port. None also when the assignment changed meanwhile, or while paused."""
         messages = self._gather(timeout)
         if self._dropped:
-            self._dropped = False
-            self._read_from(self._committed(self._positions))
+            self._begin_again(messages)
             return None
         if self._paused:
             self._held += messages
@@ -108,7 +105,9 @@ class KafkaFrameSource:
         """See the port."""
         self._assignment += 1
         self._dropped = False
-        starts = self._committed(self._positions)
+        self._fresh.clear()
+        self._held = []
+        starts = self._offsets.starts(self._positions)
         self._read_from(starts)
         return starts
 
@@ -163,9 +162,10 @@ class KafkaFrameSource:
         numbers = sorted(each.partition for each in partitions)
         if numbers:
             self._drop_in_flight()
-            starts = self._committed(numbers)
+            starts = self._offsets.starts(numbers)
             self._assigned(starts)
             self._positions.update(starts)
+            self._fresh.update(numbers)
         consumer.incremental_assign(self._topic_partitions(numbers))
         if self._paused and numbers:
             consumer.pause(self._topic_partitions(numbers))
@@ -183,8 +183,16 @@ class KafkaFrameSource:
             tell(numbers)
             for number in numbers:
                 self._positions.pop(number, None)
-                self._first_starts.pop(number, None)
+                self._fresh.discard(number)
+            self._offsets.forget(numbers)
         consumer.incremental_unassign(list(partitions))
+
+    def _begin_again(self, messages: list[Message]) -> None:
+        """Read the partitions that stay from their committed offsets; those that are new have lost nothing."""
+        fresh, self._fresh = self._fresh, set()
+        self._dropped = False
+        self._read_from(self._offsets.starts(sorted(set(self._positions) - fresh)))
+        self._held = [message for message in messages if place(message)[0] in fresh]
 
     def _drop_in_flight(self) -> None:
         """Every batch in flight is stale from here on, so the partitions that stay are read again before the next."""
@@ -192,34 +200,8 @@ class KafkaFrameSource:
         self._dropped = True
         self._held = []
 
-    def _committed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The committed offset of each partition, or where this member first began to read it.
-
-        Waits until no open transaction can change them any more (librdkafka asks for stable offsets when it reads
-        committed records only).
-        """
-        asked = [TopicPartition(self._topic, number) for number in partitions]
-        if not asked:
-            return {}
-        try:
-            answers = self._consumer.committed(asked, timeout=STABLE_SECONDS)
-        except KafkaException as error:
-            raise broker_error(self._brokers, "reading committed offsets", error) from error
-        starts: dict[int, int] = {}
-        for answer in answers:
-            if answer.error is not None:
-                raise broker_error(self._brokers, "reading committed offsets", answer.error)
-            starts[answer.partition] = answer.offset if answer.offset >= 0 else self._first_start(answer.partition)
-        return starts
-
-    def _first_start(self, partition: int) -> int:
-        if partition not in self._first_starts:
-            self._first_starts[partition] = self._log_span(partition)[0]
-        return self._first_starts[partition]
-
     def _read_from(self, starts: Mapping[int, int]) -> None:
         """Fetch from `starts` on; assigned anew, since librdkafka refuses to seek after an offset out of range."""
-        self._held = []
         self._positions.update(starts)
         again = self._topic_partitions(starts)
         if not again:
@@ -240,7 +222,7 @@ class KafkaFrameSource:
         if offset == expected:
             return []
         check_order(partition, expected, offset)
-        return [explain_gap(partition, expected, offset, self._log_span(partition)[0])]
+        return [explain_gap(partition, expected, offset, self._offsets.log_span(partition)[0])]
 
     def _take_error(self, message: Message, error: KafkaError) -> list[OffsetRange]:
         """What an error in place of a record means: an expired gap, something that passes, or the end."""
@@ -259,22 +241,10 @@ class KafkaFrameSource:
         if partition not in self._positions:
             return []
         position = self._positions[partition]
-        first, end = self._log_span(partition)
+        first, end = self._offsets.log_span(partition)
         gap = explain_reset(partition, position, first, end)
         self._read_from({partition: position if gap is None else gap.end})
         return [] if gap is None else [gap]
-
-    def _log_span(self, partition: int) -> tuple[int, int]:
-        """The partition's log start offset and its end, asked of the broker now."""
-        try:
-            span: tuple[int, int] | None = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout=ASK_SECONDS, cached=False
-            )
-        except KafkaException as error:
-            raise broker_error(self._brokers, "reading the log's start", error) from error
-        if span is None:
-            raise BrokerError(f"Kafka at {self._brokers}: reading the log's start took more than {ASK_SECONDS:.0f} s")
-        return span
 
     def _topic_partitions(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number, self._positions[number]) for number in numbers]
@@ -295,7 +265,8 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
         "fetch.queue.backoff.ms": 10,
         "fetch.error.backoff.ms": 100,
-        "fetch.wait.max.ms": 250,
+        # a rewind waits for the fetch that is under way
+        "fetch.wait.max.ms": 100,
     }
     if group_protocol == "classic":
         # the same incremental rebalances as the other protocol; the session time-out is the broker's matter there

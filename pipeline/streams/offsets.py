@@ -1,5 +1,6 @@
 """Where the log of a topic ends, including what transactions that are still open have written."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -7,9 +8,10 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs only
 
 from pipeline.errors import BrokerError
-from pipeline.streams.client import Connection, Notices, broker_error
+from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.05
 NS_PER_MS: Final = 1_000_000
 
 
@@ -55,13 +57,19 @@ class LogEnds:
         request = {TopicPartition(self._topic, number): spec for number in partitions}
         if not request:
             return {}
-        answers = self._admin.list_offsets(
-            request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
-        )
-        try:
-            return {asked.partition: answer.result().offset for asked, answer in answers.items()}
-        except KafkaException as error:
-            raise broker_error(self._brokers, f"reading offsets of {self._topic}", error, self._cause()) from error
+        until = time.monotonic() + ASK_SECONDS
+        while True:
+            answers = self._admin.list_offsets(
+                request, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_SECONDS
+            )
+            try:
+                return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+            except KafkaException as error:
+                # a partition that is new or moves has no leader for a moment
+                if error.args[0].code() in PASSING_CODES and time.monotonic() < until:
+                    self._admin.poll(RETRY_SECONDS)
+                    continue
+                raise broker_error(self._brokers, f"reading offsets of {self._topic}", error, self._cause()) from error
 
     def _cause(self) -> str:
         self._admin.poll(0)

@@ -80,7 +80,8 @@ def probe(connection: Connection, timeout: float = 5.0) -> BrokerInfo:
         metadata = admin.list_topics(timeout=timeout)
     except KafkaException as error:
         admin.poll(0)
-        raise broker_error(connection.brokers, "connection", error, notices.cause()) from error
+        cause = notices.cause() or f"no answer within {timeout:.0f} s"
+        raise broker_error(connection.brokers, "connection", error, cause) from error
     while time.monotonic() < deadline:
         before = len(versions.apis)
         admin.poll(0.02)
