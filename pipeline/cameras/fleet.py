@@ -4,6 +4,7 @@ Open loop: an instant follows from the source's timestamps and the start alone. 
 so that a stall shows as latency, and no frame waits for another camera's or for the broker.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
@@ -12,7 +13,7 @@ from typing import Final
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.source import Absence, FrameSender, Picture, PictureSource
 from pipeline.catalog import metrics
-from pipeline.ports import Clock, Telemetry
+from pipeline.ports import Telemetry
 from pipeline.records import Frame
 from pipeline.wire import frames
 
@@ -50,14 +51,17 @@ class Fleet:
         sender: FrameSender,
         *,
         camera_run: str,
-        clock: Clock,
         telemetry: Telemetry,
+        now_ns: Callable[[], int] = time.time_ns,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """`tick` is called about four times a second while `run` runs; what it raises ends the run."""
+        """`tick` is called about four times a second while `run` runs; what it raises ends the run.
+
+        `now_ns` is the wall clock, nanoseconds since the Unix epoch.
+        """
         self._lanes = [_Lane(camera, camera_run) for camera in cameras]
         self._sender = sender
-        self._clock = clock
+        self._now_ns = now_ns
         self._telemetry = telemetry
         self._tick = tick
         self._end_ns: int | None = None
@@ -75,7 +79,7 @@ class Fleet:
         heapify(waiting)
         next_tick = start_ns
         while waiting and self._before_end(waiting[0][0]):
-            now_ns = self._clock.now_ns()
+            now_ns = self._now_ns()
             if now_ns >= next_tick:
                 next_tick = now_ns + TICK_NS
                 self._report()
@@ -96,7 +100,7 @@ class Fleet:
     def stop(self) -> None:
         """End the run now: instants that are still to come are not intended any more. Later calls change nothing."""
         if self._stop_ns is None:
-            self._stop_ns = self._clock.now_ns()
+            self._stop_ns = self._now_ns()
 
     def counts(self) -> dict[str, CameraCounts]:
         """What each camera has counted so far, by its id."""
@@ -118,7 +122,7 @@ class Fleet:
                 break
             lane = self._lanes[index]
             if lane.send(self._sender):
-                self._telemetry.observe(metrics.CAMERA_LATENESS_SECONDS, (self._clock.now_ns() - due_ns) / 1e9)
+                self._telemetry.observe(metrics.CAMERA_LATENESS_SECONDS, (self._now_ns() - due_ns) / 1e9)
             next_ns = lane.look(now_ns)
             if next_ns is None:
                 heappop(waiting)

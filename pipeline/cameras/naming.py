@@ -3,13 +3,9 @@
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
-
-DISTRICTS: Final = ("north", "east", "south", "west")
-"""Districts that cameras are spread over where nothing else is said."""
 
 
-def camera_ids(count: int, districts: Sequence[str] = DISTRICTS) -> tuple[str, ...]:
+def camera_ids(count: int, districts: Sequence[str]) -> tuple[str, ...]:
     """Ids of `count` cameras, spread over the districts in turn and numbered through, as in ``north/cam-000``."""
     digits = max(3, len(str(count - 1)))
     return tuple(f"{districts[index % len(districts)]}/cam-{index:0{digits}d}" for index in range(count))

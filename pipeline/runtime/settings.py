@@ -5,10 +5,11 @@ brought together by `pipeline.runtime.settings_sources.resolve` alone. Durations
 means that Lamppost chooses, as each field says.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.runtime.settings_kafka import Kafka, Security
@@ -137,8 +138,16 @@ class Cameras(Section):
     """Video files and folders of images, one camera each, instead of synthetic scenes; commas between them."""
     loop: bool = False
     """Begin a video or folder again at its end."""
-    district: Annotated[str, Field(pattern=r"^[^/\s]+$", max_length=100)] = "street"
-    """District of the camera ids, the part before the first slash."""
+    districts: Annotated[Names, Field(min_length=1)] = ("north", "east", "south", "west")
+    """Districts that the cameras are spread over in turn; an id is its district, a slash, and `cam-` with a number."""
+
+    @field_validator("districts")
+    @classmethod
+    def _plain_districts(cls, districts: tuple[str, ...]) -> tuple[str, ...]:
+        for district in districts:
+            if not re.fullmatch(r"[^/\s]{1,100}", district):
+                raise ValueError(f"{district!r} is no district; write a name without spaces and slashes, such as north")
+        return districts
 
 
 class Demo(Section):
