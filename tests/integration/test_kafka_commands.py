@@ -1,0 +1,122 @@
+"""The commands about topics and the watchlist, and the doctor, against a real Kafka."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from pipeline.catalog.topics import TOPICS
+from pipeline.cli import main
+from pipeline.runtime import doctor
+from pipeline.runtime.doctor_checks import Finding, Status
+from pipeline.streams.client import Connection
+
+pytestmark = pytest.mark.integration
+
+Lamppost = Callable[..., tuple[int, str, str]]
+D = 128
+
+
+@pytest.fixture
+def lamppost(
+    kafka: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Lamppost]:
+    """Runs a command against a Kafka without topics: exit code, stdout, stderr. Topics are gone afterwards."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lamppost", *arguments, "--brokers", kafka.brokers])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        seen = capsys.readouterr()
+        return int(ended.value.code or 0), seen.out, seen.err
+
+    for name in [name for name in os.environ if name.startswith("LAMPPOST_")]:
+        monkeypatch.delenv(name)
+    _delete_topics(kafka)
+    yield call
+    _delete_topics(kafka)
+
+
+def _delete_topics(kafka: Connection) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.brokers})
+    there = admin.list_topics(timeout=10).topics
+    names = [topic.name for topic in TOPICS if topic.name in there]
+    for done in admin.delete_topics(names, operation_timeout=30).values() if names else ():
+        done.result()
+
+
+def people(path: Path, *ids: str) -> str:
+    np.savez(path, ids=np.array(ids), templates=np.eye(len(ids), D, dtype=np.float32))
+    return str(path)
+
+
+def shown(lamppost: Lamppost) -> list[list[str]]:
+    code, out, err = lamppost("watchlist", "show")
+    assert (code, err) == (0, "")
+    return [line.split("\t") for line in out.splitlines()[1:]]
+
+
+def test_topics_are_made_once_and_are_as_designed(lamppost: Lamppost) -> None:
+    """Kafka took every setting of the catalogue as it is written there."""
+    code, out, _ = lamppost("topics", "create", "--partitions", "3")
+    assert (code, out.splitlines()) == (0, [f"{topic.name} made" for topic in TOPICS])
+    code, out, _ = lamppost("topics", "create", "--partitions", "3")
+    assert (code, out.splitlines()) == (0, [f"{topic.name} was there" for topic in TOPICS])
+    code, out, _ = lamppost("topics", "show")
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
+    assert (code, [row[:2] for row in rows]) == (0, [[topic.name, "ok"] for topic in TOPICS])
+    assert "3 partition(s)" in rows[0][2]
+
+
+def test_a_watchlist_is_loaded_changed_and_shown(lamppost: Lamppost, tmp_path: Path) -> None:
+    """The whole life of entries, seen through the commands alone."""
+    lamppost("topics", "create")
+    assert lamppost("watchlist", "load", people(tmp_path / "p.npz", "a", "b"), "--list", "missing")[:2] == (
+        0, "2 entries loaded\n",
+    )  # fmt: skip
+    np.save(tmp_path / "c.npy", np.eye(1, D, dtype=np.float32)[0])
+    added = ("c", str(tmp_path / "c.npy"), "--reference", "case/9", "--expires", "2030-01-01T00:00:00+00:00")
+    assert lamppost("watchlist", "add", *added)[0] == 0
+    assert lamppost("watchlist", "remove", "a")[0] == 0
+    assert shown(lamppost) == [
+        ["b", "missing", "", ""],
+        ["c", "default", "case/9", "2030-01-01T00:00:00+00:00"],
+    ]
+    code, _, err = lamppost("watchlist", "remove", "a")
+    assert (code, err.count("\n")) == (3, 1)
+
+
+def test_nothing_of_a_file_with_one_wrong_row_is_published(lamppost: Lamppost, tmp_path: Path) -> None:
+    """Half a watchlist would be worse than none."""
+    lamppost("topics", "create")
+    (tmp_path / "p.csv").write_text(
+        ",".join(["good", "1", *["0"] * (D - 1)]) + "\n" + ",".join(["bad", "2", *["0"] * (D - 1)]) + "\n"
+    )
+    code, _, err = lamppost("watchlist", "load", str(tmp_path / "p.csv"))
+    assert code == 3
+    assert "row 2" in err
+    assert "'bad'" in err
+    assert shown(lamppost) == []
+
+
+def test_a_watchlist_without_its_topic_says_how_to_make_it(lamppost: Lamppost, tmp_path: Path) -> None:
+    """A topic that Kafka made by itself would never forget a template."""
+    code, _, err = lamppost("watchlist", "load", people(tmp_path / "p.npz", "a"))
+    assert (code, "lamppost topics create" in err) == (4, True)
+
+
+def test_the_doctor_looks_at_kafka(lamppost: Lamppost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local Kafka has the settings that the design asks for, and missing topics are a warning."""
+    monkeypatch.setattr(doctor, "_weights", lambda: [Finding("weights", Status.OK, "not looked at here")])
+    code, out, _ = lamppost("doctor")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0
+    assert ["Kafka", "ok"] in [row[:2] for row in rows]
+    assert ["broker settings", "ok"] in [row[:2] for row in rows]
+    assert sum(row[:2] == ["topics", "warn"] for row in rows) == len(TOPICS)
+    lamppost("topics", "create")
+    assert "topics\tok" in lamppost("doctor")[1]
