@@ -5,6 +5,9 @@ frame's intended capture instant to the commit that accounts for it, queue age f
 nothing is null.
 """
 
+import ast
+import inspect
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,8 +137,21 @@ def read_summary(path: Path) -> Summary:
 
 
 def summary_schema() -> dict[str, Any]:
-    """The JSON Schema of summary.json."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **msgspec.json.schema(Summary),
-    }
+    """The JSON Schema of summary.json; a field's description is the docstring below it."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Summary)}
+    for kind in (Quantiles, CameraCounts, Custody, Truth, CameraSummary, Summary):
+        properties = schema["$defs"][kind.__name__]["properties"]
+        for field, said in _field_docstrings(kind).items():
+            properties[field] = {"description": said, **properties[field]}
+    return schema
+
+
+def _field_docstrings(kind: type[msgspec.Struct]) -> dict[str, str]:
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    said: dict[str, str] = {}
+    body = definition.body if isinstance(definition, ast.ClassDef) else []
+    for field, after in pairwise(body):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                said[name] = " ".join(text.split())
+    return said
