@@ -1,80 +1,132 @@
-"""A process that keeps a server alive for its parent, and leaves nothing behind when the parent goes.
+"""A child process that leaves nothing behind, however this process ends."""
 
-Run as a script it needs the standard library alone, so it starts in a few hundredths of a second. It lives in a session
-of its own (Ctrl-C in a terminal does not reach it), adopts whatever its server starts and abandons (Linux's
-PR_SET_CHILD_SUBREAPER), and takes the end of its standard input for the end of its parent: a pipe closes however the
-parent dies, kill -9 included.
-
-It says ``pid N`` when the server has been started and ``exit N`` when the server ended by itself.
-"""
-
-import contextlib
-import ctypes
 import os
-import select
-import shutil
-import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
 
-PR_SET_CHILD_SUBREAPER = 36
-LOOK_SECONDS = 0.1
+from pipeline.local import guard
+
+GRACE_SECONDS: Final = 5.0
+"""From SIGTERM to SIGKILL when this process has died."""
+START_SECONDS: Final = 20.0
+END_SECONDS: Final = guard.KILL_SECONDS + 10.0
+BLAME: Final = ("ERROR", "FATAL", "Error", "Exception")
+"""What marks a line of a log that says why a process ended."""
 
 
 class Kept:
-    """A server under a keeper, as its parent sees it."""
+    """A running command, its descendants and its folder, all of which end when this process does.
 
-    def __init__(self, keeper: "subprocess.Popen[bytes]", log: Path) -> None:
-        self._keeper = keeper
-        self._said = b""
+    A guard process (see ``guard``) stands between this process and the command. It is in a session of its own, so a
+    terminal's Ctrl-C reaches neither. Use as a context manager, or call stop(). May be used from any thread.
+    """
+
+    def __init__(self, guarding: "subprocess.Popen[bytes]", ours: socket.socket, folder: Path, log: Path) -> None:
+        """Take over a guard that keep() has started; raises OSError if it does not say that the command runs."""
+        self.folder = folder
         self.log = log
-        while not self._said.startswith(b"pid ") or b"\n" not in self._said:
-            if not self._listen(timeout=10.0):
-                raise OSError(f"the server could not be started: {self.last_log_line()}")
-        self.pid = int(self._said.split()[1])
-        """Process id of the server."""
+        self._guard = guarding
+        self._socket = ours
+        self._lock = threading.Lock()
+        self._heard = b""
+        self._exit_code: int | None = None
+        self._over = False
+        self.pid = self._await_start()
+        """The command's process id; the guard is its parent."""
+
+    @property
+    def guard_pid(self) -> int:
+        """The guard's process id: the root of the tree of everything that was started."""
+        return self._guard.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the command ended with (negative: by that signal, 127: it could not be run); None while it runs.
+
+        -9 if its guard was killed, since the command is killed then too.
+        """
+        self._hear(0.0)
+        return self._exit_code
 
     def alive(self) -> bool:
-        """Whether the server is still running."""
-        while self._listen(timeout=0.0):
-            continue
-        return b"exit " not in self._said and self._keeper.poll() is None
-
-    def stop(self, deadline_seconds: float = 15.0) -> None:
-        """End the server and everything it started, and remove its folder; returns when that is done.
-
-        A keeper that needs longer than the deadline is killed with its whole session.
-        """
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-        try:
-            self._keeper.wait(deadline_seconds)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):  # it ended between the two calls
-                os.killpg(self._keeper.pid, signal.SIGKILL)
-            self._keeper.wait()
-        if self._keeper.stdout is not None:
-            self._keeper.stdout.close()
+        """Whether the command runs."""
+        return self.exit_code is None
 
     def last_log_line(self) -> str:
-        """The last line that the server wrote, for an error message."""
-        try:
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return "it left no log"
-        return lines[-1] if lines else "it left no log"
+        """The line of the log that tells best why the command ended; what is said of an empty log otherwise."""
+        return telling_line(self.log) or "it left no log"
 
-    def _listen(self, timeout: float) -> bool:
-        """Take in what the keeper says; False if it says nothing within the time-out."""
-        stdout = self._keeper.stdout
-        if stdout is None or stdout.closed or not select.select([stdout], [], [], timeout)[0]:
-            return False
-        said = os.read(stdout.fileno(), 4096)
-        self._said += said
-        return bool(said)
+    def stop(self, deadline_seconds: float = GRACE_SECONDS) -> None:
+        """End the command and its descendants, by SIGKILL after the deadline, and remove the folder.
+
+        Returns when that is done; does nothing the second time. Raises OSError if a process hangs in the kernel.
+        """
+        if self._socket.fileno() < 0:
+            return
+        try:
+            self._socket.sendall(f"{deadline_seconds}\n".encode())
+            # not close(): this reaches the guard even if another child holds a copy of the descriptor
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._hear(0.0)  # the guard is gone, and says so
+        try:
+            self._guard.wait(deadline_seconds + END_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"a process below {self.guard_pid} cannot be ended; {self.folder} stays") from error
+        self._hear(0.0)
+        self._socket.close()
+        if self.folder.exists():  # the guard was killed before it could
+            guard.remove(str(self.folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _await_start(self) -> int:
+        deadline = time.monotonic() + START_SECONDS
+        while b"\n" not in self._heard and not self._over and time.monotonic() < deadline:
+            self._hear(0.1)
+        word, _, number = self._heard.partition(b"\n")[0].decode().partition(" ")
+        if word == "started":
+            return int(number)
+        said = self.last_log_line()
+        self._guard.kill()
+        self._guard.wait()
+        self._socket.close()
+        guard.remove(str(self.folder))
+        raise OSError(f"the process that guards {self.folder} did not start: {said}")
+
+    def _hear(self, timeout: float) -> None:
+        """Take what the guard has said, waiting at most `timeout` seconds for it."""
+        with self._lock:
+            if self._over or self._socket.fileno() < 0:
+                return
+            self._socket.settimeout(timeout)
+            try:
+                said = self._socket.recv(4096)
+            except (TimeoutError, BlockingIOError):
+                return
+            except ConnectionError:
+                said = b""  # the guard was killed
+            self._heard += said
+            self._over = not said
+            for line in self._heard.decode().splitlines():
+                word, _, number = line.partition(" ")
+                if word == "exited":
+                    self._exit_code = int(number)
+            if self._over and self._exit_code is None:
+                self._exit_code = -9
 
 
 def keep(
@@ -83,107 +135,35 @@ def keep(
     folder: Path,
     log: Path,
     environment: Mapping[str, str] | None = None,
-    grace_seconds: float = 5.0,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> Kept:
-    """Start `command` under a keeper; `folder` is removed when it ends, and so is everything the command started.
+    """Start `command` (its first word is a path) under a guard; `folder` is removed when it ends.
 
-    The server gets SIGTERM first, and `grace_seconds` later whatever is left gets SIGKILL. Its output goes to `log`.
-    Raises OSError if it cannot be started.
+    `environment` replaces this process's own. Standard output and error are appended to `log`. `grace_seconds` after
+    SIGTERM what is left gets SIGKILL, should this process die; see stop() for an end on purpose. Raises OSError, and
+    removes `folder`, if the guard cannot be started.
     """
-    with log.open("ab") as output:
-        keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, str(folder), str(grace_seconds), "--", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+    ours, theirs = socket.socketpair()
+    words = [str(theirs.fileno()), str(os.getpid()), str(grace_seconds), str(folder), *command]
+    with theirs, log.open("ab") as output:
+        guarding = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
             stderr=output,
             env=None if environment is None else dict(environment),
+            pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
-    return Kept(keeper, log)
+    return Kept(guarding, ours, folder, log)
 
 
-def descendants(pid: int) -> list[int]:
-    """Process ids below `pid`, from /proc; zombies are not among them."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                # the command name, in brackets, may hold anything; the fields after it do not
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            except OSError:
-                continue  # it ended while we looked
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(entry.name))
-    found: list[int] = []
-    below = [pid]
-    while below:
-        mine = children.get(below.pop(), [])
-        found += mine
-        below += mine
-    return found
-
-
-def _end_all(server: int, grace_seconds: float) -> None:
-    if server in descendants(os.getpid()):
-        _signal([server], signal.SIGTERM)
-    until = time.monotonic() + grace_seconds
-    while True:
-        _reap()
-        left = descendants(os.getpid())
-        if not left:
-            return
-        if time.monotonic() > until:
-            _signal(left, signal.SIGKILL)
-        elif server not in left:
-            # what the server left behind has nobody to wait for
-            _signal(left, signal.SIGTERM)
-        time.sleep(LOOK_SECONDS / 2)
-
-
-def _signal(pids: Sequence[int], number: int) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself
-            os.kill(pid, number)
-
-
-def _reap() -> dict[int, int]:
-    """Exit statuses of the children that have ended, our own and adopted ones."""
-    ended: dict[int, int] = {}
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return ended
-        if not pid:
-            return ended
-        ended[pid] = os.waitstatus_to_exitcode(status)
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the parent is gone, which standard input will say
-        os.write(1, f"{text}\n".encode())
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Keep ``COMMAND`` of ``FOLDER GRACE -- COMMAND…`` until standard input ends."""
-    folder, grace_seconds, _, *command = arguments
-    # handlers and not SIG_IGN, which the server would inherit
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2).pid
-    _say(f"pid {server}")
+def telling_line(log: Path) -> str:
+    """The last line of a log that speaks of an error, else its last line; empty if there is none."""
     try:
-        while True:
-            if select.select([0], [], [], LOOK_SECONDS)[0] and not os.read(0, 4096):
-                return 0
-            ended = _reap()
-            if server in ended:
-                _say(f"exit {ended[server]}")
-    finally:
-        _end_all(server, float(grace_seconds))
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    except FileNotFoundError:
+        return ""
+    told = [line for line in lines if line and not line.startswith(("at ", "... "))]
+    blamed = [line for line in told if any(sign in line for sign in BLAME)]
+    return next(reversed(blamed or told), "")
