@@ -1,0 +1,184 @@
+"""The Ray shell of a watchlist shard: tails the topic into a view, answers searches, and ends with its lease."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.actors.batch_loop import describe
+from pipeline.actors.lease import LeaseWatch
+from pipeline.actors.shard_reply import pack
+from pipeline.actors.vision_worker import EXIT_WITHOUT_LEASE, State
+from pipeline.catalog.metrics import WATCHLIST_ENTRIES, WATCHLIST_VERSION
+from pipeline.errors import LamppostError, ShardUnavailable
+from pipeline.ports import Shard, Telemetry
+from pipeline.records import ConsumedRecord, Probes
+
+POLL_SECONDS = 0.05
+"""How long one look at the topic waits; expired entries are destroyed as often."""
+STOP_SECONDS = 1.0
+"""What a shard without a supervisor gives its tail to end."""
+
+
+class Feed(Protocol):
+    """The watchlist topic from its beginning; one thread uses it."""
+
+    def poll(self, timeout: float) -> Sequence[ConsumedRecord]:
+        """Records that are there, after waiting up to `timeout` seconds for a first one; raises BrokerError."""
+
+    def ends(self) -> Mapping[int, int]:
+        """The end of each partition at the moment."""
+
+    def reached(self, ends: Mapping[int, int]) -> bool:
+        """Whether everything before `ends` has been handed out."""
+
+
+class View(Protocol):
+    """What a shard makes of the topic; one thread changes it, searches go on meanwhile."""
+
+    @property
+    def version(self) -> int:
+        """Offset of the last record applied."""
+
+    @property
+    def entries(self) -> int:
+        """Number of entries that searches see."""
+
+    @property
+    def malformed(self) -> int:
+        """Records that were no entry."""
+
+    def apply(self, records: Sequence[ConsumedRecord]) -> None:
+        """Apply records in offset order."""
+
+    def sweep(self, now_ns: int) -> int:
+        """Destroy entries whose time is over at `now_ns`, and what was removed."""
+
+
+@dataclass
+class ShardParts:
+    """What a factory builds in the shard's process."""
+
+    shard: Shard
+    feed: Feed
+    view: View
+    telemetry: Telemetry
+    metrics_port: int
+    close: Callable[[], None]
+    """Frees the feed and the metrics server."""
+
+
+class ShardStatus(msgspec.Struct, frozen=True):
+    """A shard as its supervisor sees it."""
+
+    shard: int
+    pid: int
+    state: State
+    """starting until the end of the topic, as it was at the start, has been reached."""
+    failure: str
+    """Empty unless state is failed."""
+    failure_exit_code: int
+    recoverable: bool
+    """Whether a new process may do better."""
+    metrics_port: int
+    entries: int
+    version: int
+    malformed: int
+    """Records of this shard that were no entry; each took away what its key stood for."""
+
+
+class WatchlistShard:
+    """Builds and tails in a thread of its own, so that calls are answered at any time."""
+
+    def __init__(self, number: int, factory: Callable[[int], ShardParts], lease_seconds: float) -> None:
+        self._number = number
+        self._parts: ShardParts | None = None
+        self._failure: BaseException | None = None
+        self._serving = False
+        self._stopping = threading.Event()
+        self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
+        self._tail = threading.Thread(target=self._run, args=(factory,), name="tail", daemon=True)
+        self._tail.start()
+
+    def status(self, since_second: int = 0) -> ShardStatus:  # noqa: ARG002  # a supervisor asks workers and shards alike
+        """What the shard does and holds; renews nothing."""
+        parts, failure = self._parts, self._failure
+        return ShardStatus(
+            shard=self._number,
+            pid=os.getpid(),
+            state=self._state(),
+            failure=describe(failure) if failure else "",
+            failure_exit_code=failure.exit_code if isinstance(failure, LamppostError) else 1,
+            # a broker or cluster error may pass, wrong settings or a missing extra will not
+            recoverable=not isinstance(failure, LamppostError) or failure.exit_code in {1, 4, 5},
+            metrics_port=parts.metrics_port if parts else 0,
+            entries=parts.view.entries if parts else 0,
+            version=parts.view.version if parts else 0,
+            malformed=parts.view.malformed if parts else 0,
+        )
+
+    def renew(self) -> None:
+        """Renew the lease."""
+        self._lease.renew()
+
+    def search(
+        self, templates: NDArray[np.float32], capture_ns: NDArray[np.int64], k: int, at_least_version: int = 0
+    ) -> bytes:
+        """The answer to probes float32[N,d] captured at int64[N], as `pipeline.actors.shard_reply` packs it.
+
+        Raises ShardUnavailable unless the shard has reached the end of the topic and still follows it.
+        """
+        parts = self._parts
+        if parts is None or (state := self._state()) != "running":
+            raise ShardUnavailable(f"shard-{self._number} is {'starting' if parts is None else state}")
+        return pack(parts.shard.search(Probes(templates, capture_ns), k, at_least_version))
+
+    def stop(self, deadline_seconds: float) -> ShardStatus:
+        """End the tail and free everything within the deadline; the last status."""
+        self._lease.renew()
+        self._stopping.set()
+        self._tail.join(deadline_seconds)
+        self._lease.end()
+        return self.status()
+
+    def _state(self) -> State:
+        if self._failure is not None:
+            return "failed"
+        if self._stopping.is_set():
+            return "stopped"
+        return "running" if self._serving else "starting"
+
+    def _run(self, factory: Callable[[int], ShardParts]) -> None:
+        try:
+            parts = self._parts = factory(self._number)
+            try:
+                self._follow(parts)
+            finally:
+                parts.close()
+        except BaseException as error:  # noqa: BLE001  # reported by status(), which the supervisor reads
+            self._failure = error
+
+    def _follow(self, parts: ShardParts) -> None:
+        shown = (-1, -1)
+        ends = parts.feed.ends()
+        while not self._stopping.is_set():
+            parts.view.apply(parts.feed.poll(POLL_SECONDS))
+            parts.view.sweep(time.time_ns())
+            self._serving = self._serving or parts.feed.reached(ends)
+            if shown != (parts.view.entries, parts.view.version):
+                shown = (parts.view.entries, parts.view.version)
+                parts.telemetry.set(WATCHLIST_ENTRIES, shown[0], shard=str(self._number))
+                parts.telemetry.set(WATCHLIST_VERSION, shown[1], shard=str(self._number))
+
+    def _end_without_lease(self) -> None:
+        try:
+            self._stopping.set()
+            self._tail.join(STOP_SECONDS)
+        finally:
+            os._exit(EXIT_WITHOUT_LEASE)

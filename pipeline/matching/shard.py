@@ -1,0 +1,47 @@
+"""A shard of the watchlist over FAISS."""
+
+from typing import Final
+
+import numpy as np
+
+from pipeline.matching.engine import faiss
+from pipeline.matching.index import InnerProductIndex
+from pipeline.records import Candidate, Probes, ShardReply
+
+CATCH_UP_SECONDS: Final = 0.2
+"""How long a search waits for a version that its shard has not reached; the tail looks at the topic more often."""
+
+
+class FaissShard:
+    """Implements `pipeline.ports.Shard` over an index that another thread changes; safe to call from several threads.
+
+    Raises ModelError when it is made, if FAISS is not there.
+    """
+
+    def __init__(self, number: int, index: InnerProductIndex, *, catch_up_seconds: float = CATCH_UP_SECONDS) -> None:
+        faiss()
+        self._number = number
+        self._index = index
+        self._catch_up_seconds = catch_up_seconds
+
+    def search(self, probes: Probes, k: int, at_least_version: int = 0) -> ShardReply:
+        """The `k` best candidates of each probe among entries that had not expired when it was captured.
+
+        Waits up to `catch_up_seconds` for `at_least_version` and answers from what is there then.
+        """
+        if self._index.latest.version < at_least_version:
+            self._index.wait_for(at_least_version, self._catch_up_seconds)
+        contiguous = Probes(
+            np.ascontiguousarray(probes.templates, np.float32), np.ascontiguousarray(probes.capture_ns, np.int64)
+        )
+        with self._index.snapshot() as held:
+            found = self._index.search(held, contiguous, k)
+        return ShardReply(
+            shard=self._number,
+            version=held.version,
+            entries=held.entries,
+            candidates=tuple(
+                tuple(Candidate(best.entry, best.score, held.version, best.reference) for best in of_probe)
+                for of_probe in found
+            ),
+        )

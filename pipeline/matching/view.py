@@ -1,0 +1,70 @@
+"""The watchlist topic as one shard sees it: each record of its entries, applied in order, is a change of the index."""
+
+from collections.abc import Sequence
+
+from pipeline.core.sharding import shard_of
+from pipeline.errors import WatchlistError
+from pipeline.matching.index import InnerProductIndex
+from pipeline.records import ConsumedRecord, WatchlistEntry
+from pipeline.wire.watchlist import HEARTBEAT_KEY, Removal, decode
+
+
+class WatchlistView:
+    """Applies records of the compacted, single-partition topic to the index of shard `shard` of `shards`.
+
+    The watchlist version is the offset of the last record applied, of whatever shard; 0 before the first. A record
+    that is no entry takes away what its key stood for before, as for a shard that starts after compaction, and is
+    counted: it never ends a shard.
+    """
+
+    def __init__(self, index: InnerProductIndex, *, shard: int, shards: int, dimension: int) -> None:
+        self._index = index
+        self._shard = shard
+        self._shards = shards
+        self._dimension = dimension
+        self._malformed = 0
+
+    @property
+    def version(self) -> int:
+        """The watchlist version that searches see."""
+        return self._index.latest.version
+
+    @property
+    def entries(self) -> int:
+        """The entries that searches see, expired ones included until they are destroyed."""
+        return self._index.latest.entries
+
+    @property
+    def malformed(self) -> int:
+        """Records of this shard that were no entry."""
+        return self._malformed
+
+    def apply(self, records: Sequence[ConsumedRecord]) -> None:
+        """Apply records in offset order; all become visible together."""
+        if not records:
+            return
+        for record in records:
+            self._take(record)
+        self._index.publish(records[-1].offset)
+
+    def sweep(self, now_ns: int) -> int:
+        """Destroy what expired 180 s before `now_ns` and what was removed; returns the number of expired entries."""
+        return self._index.sweep(now_ns)
+
+    def _take(self, record: ConsumedRecord) -> None:
+        if record.key == HEARTBEAT_KEY:
+            return
+        name = (record.key or b"").decode(errors="replace")
+        if shard_of(name, self._shards) != self._shard:
+            return
+        try:
+            said = decode(record.key, record.value, record.headers, self._dimension)
+        except WatchlistError:
+            self._malformed += 1
+            self._index.remove(name)
+            return
+        if isinstance(said, WatchlistEntry):
+            self._index.put(said)
+            said.template.fill(0.0)  # the index has its copy; this one would lie about until its memory is used again
+        elif isinstance(said, Removal):
+            self._index.remove(said.entry)

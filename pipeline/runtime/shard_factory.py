@@ -1,0 +1,71 @@
+"""The composition root of a watchlist shard, and of the heartbeat that keeps its topic compacting."""
+
+import os
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from pipeline.actors.watchlist_shard import ShardParts
+from pipeline.catalog.topics import WATCHLIST
+from pipeline.matching.index import InnerProductIndex
+from pipeline.matching.shard import FaissShard
+from pipeline.matching.view import WatchlistView
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.watchlist import DIMENSION
+from pipeline.streams.reader import TopicReader
+from pipeline.streams.writer import RecordWriter
+from pipeline.telemetry.places import Places
+from pipeline.telemetry.prometheus import PrometheusTelemetry
+from pipeline.telemetry.server import serve
+from pipeline.wire.watchlist import encode_heartbeat
+
+
+@dataclass(frozen=True)
+class ShardFactory:
+    """Builds a watchlist shard's parts in the shard's own process."""
+
+    settings: Settings
+    run: str
+
+    def __call__(self, number: int) -> ShardParts:
+        """The parts of shard `number`; raises LamppostError if one of them can't be had."""
+        settings = self.settings
+        index = InnerProductIndex(DIMENSION, threads=search_threads_of(settings))
+        shard = FaissShard(number, index)
+        view = WatchlistView(index, shard=number, shards=settings.matching.shards, dimension=DIMENSION)
+        registry = CollectorRegistry()
+        telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
+        feed = TopicReader(connection_of(settings, f"{self.run}.shard-{number}"), WATCHLIST)
+        try:
+            server = serve(registry, settings.metrics.host)
+        except BaseException:
+            feed.close()
+            raise
+
+        def close() -> None:
+            feed.close()
+            server.stop()
+
+        return ShardParts(shard, feed, view, telemetry, server.port, close)
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Writes one heartbeat record to the watchlist topic, since an idle topic is never compacted."""
+
+    settings: Settings
+
+    def __call__(self) -> None:
+        """Write and wait for the broker; raises BrokerError if it did not take the record."""
+        writer = RecordWriter(connection_of(self.settings, "lamppost-heartbeat"))
+        try:
+            writer.write([encode_heartbeat()])
+        finally:
+            writer.close()
+
+
+def search_threads_of(settings: Settings) -> int:
+    """Compute threads of one search: a shard's share of the cores that this process may use."""
+    processes = settings.run.workers + settings.matching.shards
+    return max(1, len(os.sched_getaffinity(0)) // processes)
