@@ -68,7 +68,8 @@ class KafkaOutbox:
             self._open = True
             for record in records:
                 self._produce(record)
-            self._insist(lambda timeout: self._producer.send_offsets_to_transaction(positions, membership, timeout))
+            if positions:
+                self._insist(lambda timeout: self._producer.send_offsets_to_transaction(positions, membership, timeout))
             self._insist(self._producer.commit_transaction)
         except KafkaException as error:
             self._roll_back(error)

@@ -134,15 +134,16 @@ class MemoryBroker:
         """End the open transaction with its offsets; nothing of it is seen after TransactionAborted or Fenced."""
         with self.changed:
             producer = self._live(transactional_id, epoch)
-            group = self.group(membership.group, topic)
-            refused = [number for number in offsets if not group.may_commit(membership, number)]
+            group = self.group(membership.group, topic) if offsets else None
+            refused = [number for number in offsets if group and not group.may_commit(membership, number)]
             if self._aborts or refused:
                 self._aborts = max(0, self._aborts - 1)
                 self._end(producer, State.ABORTED)
                 why = f"partitions {refused} are not this member's" if refused else "as the test wished"
                 raise TransactionAborted(f"memory broker: transaction rolled back: {why}")
             self._end(producer, State.COMMITTED)
-            group.committed.update(offsets)
+            if group:
+                group.committed.update(offsets)
 
     def abort(self, transactional_id: str, epoch: int) -> None:
         """End the open transaction, if there is one and it is still this producer's."""

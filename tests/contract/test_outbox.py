@@ -95,3 +95,9 @@ def test_a_successor_ends_the_transaction_that_a_dead_worker_left_open(world: An
     world.append(0, b"later", world.alerts)
     world.outbox(0)
     assert world.values(world.alerts) == [b"later"]
+
+
+def test_a_transaction_without_offsets_needs_no_membership(world: Any) -> None:
+    """Records alone are committed as well."""
+    world.outbox().commit([alert(world, b"a")], {}, None)
+    assert world.values(world.alerts) == [b"a"]
