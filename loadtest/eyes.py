@@ -142,9 +142,7 @@ def run_seed(
         galleries[name] = np.stack([features(crops).mean(axis=0) for crops in pictures])
     own_passes = own_faces = camera = 0
     while own_passes < passes or own_faces < faces:
-        spec = StreetSpec(
-            seed=seed, camera=f"eyes/{camera}", listed=listed, listed_share=0.25, density=45.0, fps=2.0
-        )
+        spec = StreetSpec(seed=seed, camera=f"eyes/{camera}", listed=listed, listed_share=0.25, density=45.0, fps=2.0)
         street = Street(spec)
         trial = watch(street, eyes.detector, eyes.embedder, tally.stopwatch)
         columns = {face.entry: listed.index(face.identity) for face in trial.truths if face and face.listed}

@@ -22,9 +22,7 @@ def _terms(first: int, end: int, trials: int, rate: float) -> list[float]:
     log_rate, log_rest = math.log(rate), math.log1p(-rate)
     whole = math.lgamma(trials + 1)
     return [
-        math.exp(
-            whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest
-        )
+        math.exp(whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest)
         for k in range(first, end)
     ]
 

@@ -1,9 +1,11 @@
 """The empty street: facades with windows, a pavement in perspective, and surfaces rough enough for a real JPEG size."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-HORIZON: float = 0.27
+HORIZON: Final = 0.27
 """Height of the horizon as a share of the frame, from the top."""
 
 

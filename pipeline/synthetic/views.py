@@ -59,9 +59,7 @@ def street_view(
     )
     level = math.sqrt(float(np.mean(light.key) * 0.5 + np.mean(light.ambient)))
     stride = float(rng.uniform(0, 6))
-    draw_body(
-        image, clothes(rng), x=pose.x, y=pose.y, unit=unit, stride=stride, yaw=pose.yaw, light=min(1.2, level)
-    )
+    draw_body(image, clothes(rng), x=pose.x, y=pose.y, unit=unit, stride=stride, yaw=pose.yaw, light=min(1.2, level))
     draw(image, subject, pose, light)
     if rng.random() < 0.1:
         _cover(image, rng, unit)

@@ -35,7 +35,7 @@ class TorchDetector:
         *,
         device: str = "cpu",
         precision: Precision = "fp32",
-        least_score: float = 0.5,
+        least_score: float = 0.6,
         overlap: float = 0.4,
     ) -> None:
         """Build the network from a state dict.

@@ -21,7 +21,7 @@ CHUNK: Final = 64
 
 def to_input(pixels: NDArray[np.uint8], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return BGR pixels uint8[N, H, W, 3] as a network's input, [N, 3, H, W] in -1 … 1, channels last."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
+    tensor = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2)
     return tensor.to(torch.float32).sub_(127.5).div_(127.5).to(dtype)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import cv2
 import numpy as np
@@ -17,8 +18,8 @@ from pipeline.synthetic.street import FaceTruth, PlantedPass, Street
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 
-BATCH: int = 8
-ENROLMENT_PICTURES: int = 4
+BATCH: Final = 8
+ENROLMENT_PICTURES: Final = 4
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ def _overlap(box: NDArray[np.float32], other: tuple[float, float, float, float])
     return shared / max(areas - shared, 1e-9)
 
 
-def watch(street: Street, detector: Detector, embedder: Embedder, watch_: Stopwatch, *, quality: int = 87) -> Trial:
+def watch(street: Street, detector: Detector, embedder: Embedder, stopwatch: Stopwatch, *, quality: int = 87) -> Trial:
     """Run one loop of a street through JPEG, detector, alignment and embedder."""
     crops: list[NDArray[np.uint8]] = []
     templates: list[NDArray[np.float32]] = []
@@ -96,19 +97,19 @@ def watch(street: Street, detector: Detector, embedder: Embedder, watch_: Stopwa
     wanted = missed = 0
     for first in range(0, street.frames_per_loop, BATCH):
         indices = range(first, min(first + BATCH, street.frames_per_loop))
-        with watch_.timing("render", len(indices)):
+        with stopwatch.timing("render", len(indices)):
             pictures = [street.render(index) for index in indices]
-        with watch_.timing("encode", len(indices)):
+        with stopwatch.timing("encode", len(indices)):
             packets = [_encode(picture, quality) for picture in pictures]
-        with watch_.timing("decode", len(indices)):
+        with stopwatch.timing("decode", len(indices)):
             images = [decode_jpeg(packet) for packet in packets]
-        with watch_.timing("detect", len(indices)):
+        with stopwatch.timing("detect", len(indices)):
             found = detector.detect(images)
         faces = sum(len(detections.scores) for detections in found)
-        with watch_.timing("align", faces):
+        with stopwatch.timing("align", faces):
             aligned = [align(image, d.landmarks) for image, d in zip(images, found, strict=True)]
         batch = np.concatenate([np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8), *aligned])
-        with watch_.timing("embed", faces):
+        with stopwatch.timing("embed", faces):
             templates.append(embedder.embed(batch))
         crops.append(batch)
         for index, detections in zip(indices, found, strict=True):
