@@ -138,7 +138,7 @@ def _reason(error: KafkaException | KafkaError) -> str:
 
 def _plain(text: str) -> str:
     """librdkafka's report without its thread and timing: `HOST/bootstrap: ... (after 3ms in state CONNECT)`."""
-    return re.sub(r"^\S+(/\S+)?: |\s*\(after [^)]*\)", "", _one_line(text))
+    return re.sub(r"^\S+(/\S+)?: |\s*\(after .*\)$", "", _one_line(text))
 
 
 def _one_line(text: str) -> str:

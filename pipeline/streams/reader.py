@@ -60,13 +60,17 @@ class TopicReader:
 
     def poll(self, timeout: float, limit: int = 500, linger: float = 0.0) -> list[ConsumedRecord]:
         """Records that are there, after waiting up to `timeout` seconds for a first one."""
-        messages = self._consume(1, timeout)
-        if messages:
+        until = time.monotonic() + timeout
+        while True:
+            messages = self._consume(1, max(0.0, until - time.monotonic()))
+            if not messages:
+                check_reachable(self._consumer, self._notices, self._brokers, self._patience)
+                return []
             messages += self._consume(limit - 1, linger) if limit > 1 else []
             self._notices.reached()
-        else:
-            check_reachable(self._consumer, self._notices, self._brokers, self._patience)
-        return [record for record in map(self._take, messages) if record is not None]
+            records = [record for record in map(self._take, messages) if record is not None]
+            if records or time.monotonic() >= until:
+                return records
 
     def ends(self) -> Mapping[int, int]:
         """The end of each partition at the moment, open transactions included."""
