@@ -134,9 +134,15 @@ def start_kafka(
     The first start downloads Kafka and checks it against the sums that Lamppost carries.
     """
     settings = settings_of(settings_file)
+    from pipeline.cli.progress import fetching_progress
     from pipeline.runtime import kafka as job
 
-    raise typer.Exit(job.start(settings, port, verbose))
+    with fetching_progress("Apache Kafka") as progress:
+
+        def ready(address: str) -> None:
+            typer.echo(f"Kafka answers at {address}; Ctrl-C ends it and removes what it holds")
+
+        job.start(settings, port, progress, ready)
 
 
 def train(

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 @contextmanager
@@ -38,3 +39,28 @@ def loading_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     ) as bars:
         task = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def fetching_progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for the bytes of a download, a line where there is no terminal, and nothing if there is no download."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _announced(name)
+        return
+    with Progress(
+        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), console=console, transient=True
+    ) as bars:
+        task = bars.add_task(name, total=None, visible=False)
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=done < total)
+
+
+def _announced(name: str) -> Callable[[int, int], None]:
+    said: list[str] = []
+
+    def show(done: int, total: int) -> None:
+        if done < total and not said:
+            said.append(name)
+            typer.echo(f"fetching {name}: {total / 1e6:.0f} MB", err=True)
+
+    return show

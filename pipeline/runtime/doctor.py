@@ -21,6 +21,8 @@ from pipeline.runtime.settings import Settings
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CLOCK_WATCH_SECONDS: Final = 0.2
+RAY_FOLDER: Final = "/tmp"
+"""Where the local Ray makes its folder."""
 
 __all__ = ["Finding", "Status", "examine"]
 
@@ -46,7 +48,7 @@ def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]
         ("memory", lambda: [_memory()]),
         ("disk", lambda: [_disk()]),
         ("/dev/shm", lambda: [_shared_memory()]),
-        ("temporary path", lambda: [checks.judge_temporary_path(tempfile.gettempdir())]),
+        ("socket folder", lambda: [checks.judge_socket_folder(RAY_FOLDER, os.access(RAY_FOLDER, os.W_OK))]),
         ("clock", lambda: [checks.judge_clock(_clock_step(), _synchronised())]),
         ("faiss", lambda: [checks.judge_faiss(_installed())]),
         ("GPU", lambda: [_gpu(settings)]),

@@ -12,7 +12,7 @@ SHARED_MEMORY_NEEDED: Final = 256 * 2**20
 """Ray's object store lies there; Lamppost keeps it empty, but Ray asks for it."""
 SOCKET_PATH_LIMIT: Final = 107
 """Bytes of sun_path on Linux without its last zero."""
-RAY_SOCKET: Final = "/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+RAY_SOCKET: Final = "/lp-ray-00000000/r/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
 CLOCK_STEP_SECONDS: Final = 0.01
 FAISS_DISTRIBUTIONS: Final = frozenset({"faiss-cpu", "faiss-gpu", "faiss-gpu-cu12", "faiss"})
 
@@ -128,12 +128,12 @@ def judge_gpu(wanted: str, torch_sees: Collection[str], driver: bool, faiss_gpu:
     return Finding("GPU", Status.OK, found)
 
 
-def judge_temporary_path(folder: str) -> Finding:
-    """Whether Ray's sockets below `folder` have paths that Linux takes."""
+def judge_socket_folder(folder: str, writable: bool) -> Finding:
+    """Whether Ray's sockets can be made below `folder`: their paths have a limit, so it does not follow TMPDIR."""
+    if not writable:
+        return Finding("socket folder", Status.FAIL, f"{folder} cannot be written", "make it a writable folder")
     length = len((folder + RAY_SOCKET).encode())
-    if length <= SOCKET_PATH_LIMIT:
-        return Finding("temporary path", Status.OK, folder)
-    return Finding(
-        "temporary path", Status.FAIL, f"{folder} makes socket paths of {length} bytes; {SOCKET_PATH_LIMIT} fit",
-        "set TMPDIR to a short path such as /tmp",
-    )  # fmt: skip
+    if length > SOCKET_PATH_LIMIT:
+        found = f"{folder} makes socket paths of {length} bytes; {SOCKET_PATH_LIMIT} fit"
+        return Finding("socket folder", Status.FAIL, found, "take a shorter folder, such as /tmp")
+    return Finding("socket folder", Status.OK, folder)

@@ -17,7 +17,7 @@ def test_every_check_is_made_on_this_machine(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor, "_weights", lambda: [Finding("weights", Status.OK, "not looked at here")])
     findings = list(doctor.examine(Settings()))
     assert [finding.check for finding in findings] == [
-        "Python", "cores", "memory", "disk", "/dev/shm", "temporary path", "clock", "faiss", "GPU", "weights", "Ray",
+        "Python", "cores", "memory", "disk", "/dev/shm", "socket folder", "clock", "faiss", "GPU", "weights", "Ray",
         "Kafka",
     ]  # fmt: skip
     assert [finding for finding in findings if not finding.found or "could not be looked at" in finding.found] == []

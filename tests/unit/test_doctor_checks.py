@@ -36,8 +36,9 @@ from pipeline.runtime.doctor_checks import GIB, Finding, Status
         (checks.judge_gpu("auto", ["H200"], True, True), Status.OK),
         (checks.judge_gpu("auto", [], True, False), Status.WARN),
         (checks.judge_gpu("cuda:0", [], False, False), Status.FAIL),
-        (checks.judge_temporary_path("/tmp"), Status.OK),
-        (checks.judge_temporary_path("/home/" + "x" * 60), Status.FAIL),
+        (checks.judge_socket_folder("/tmp", True), Status.OK),
+        (checks.judge_socket_folder("/tmp", False), Status.FAIL),
+        (checks.judge_socket_folder("/home/" + "x" * 60, True), Status.FAIL),
     ],
 )
 def test_what_will_not_work_is_told_from_what_will(finding: Finding, status: Status) -> None:
@@ -53,8 +54,8 @@ def test_both_faiss_distributions_are_named_in_the_command_that_removes_them() -
     assert "pip uninstall faiss-cpu faiss-gpu" in advice
 
 
-def test_a_temporary_path_is_judged_by_the_sockets_below_it() -> None:
+def test_a_socket_folder_is_judged_by_the_longest_path_below_it() -> None:
     """The longest folder that passes makes a path of exactly the limit."""
     folder = "/" + "x" * (checks.SOCKET_PATH_LIMIT - len(checks.RAY_SOCKET) - 1)
-    assert checks.judge_temporary_path(folder).status is Status.OK
-    assert checks.judge_temporary_path(folder + "x").status is Status.FAIL
+    assert checks.judge_socket_folder(folder, True).status is Status.OK
+    assert checks.judge_socket_folder(folder + "x", True).status is Status.FAIL
