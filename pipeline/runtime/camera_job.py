@@ -15,7 +15,6 @@ from pipeline.cameras.naming import new_camera_run
 from pipeline.cameras.plan import FleetPlan, open_sources, placed
 from pipeline.cameras.source import PictureSource
 from pipeline.cameras.synthetic import Rendering
-from pipeline.catalog.topics import FRAMES
 from pipeline.errors import BrokerError, ResourceError
 from pipeline.ports import Telemetry
 from pipeline.streams.client import Connection
@@ -87,13 +86,13 @@ class CameraJob:
             self._sources = open_sources(self._plan.cameras, loops)
             self._state = "ready"
 
-    def run(self, connection: Connection, partitions: int, start_ns: int) -> None:
+    def run(self, connection: Connection, topic: str, partitions: int, start_ns: int) -> None:
         """Send from the instant `start_ns` on until the plan's seconds are over, all sources have ended, or stopped.
 
         Returns when every frame is acknowledged or counted as failed. Raises BrokerError if Kafka stays away, and
         InputError if a file can't be read further.
         """
-        producer = self._producer = FrameProducer(connection, topic=FRAMES)
+        producer = self._producer = FrameProducer(connection, topic=topic)
         fleet = self._fleet = Fleet(
             placed(self._plan.cameras, self._sources, partitions),
             producer,

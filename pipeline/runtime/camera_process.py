@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from pipeline.cameras.plan import FleetPlan
+from pipeline.catalog.topics import FRAMES
 from pipeline.errors import LamppostError
 from pipeline.runtime.camera_job import DRAIN_SECONDS, CameraJob, CameraStatus
 from pipeline.runtime.camera_metrics import InstrumentsFactory
@@ -33,6 +34,7 @@ class Start(msgspec.Struct, frozen=True):
     """Order: send from this instant on."""
 
     connection: Connection
+    topic: str
     partitions: int
     at_ns: int
 
@@ -77,13 +79,13 @@ class CameraProcess:
             raise error
         return status
 
-    def start(self, connection: Connection, partitions: int, at_ns: int) -> None:
+    def start(self, connection: Connection, partitions: int, at_ns: int, topic: str = FRAMES) -> None:
         """Send from the instant `at_ns` on (nanoseconds since the Unix epoch), or as soon after as all is rendered.
 
         An instant that has passed when the last picture is rendered is moved to that moment: nothing was intended
-        while there was no camera. `partitions` is the number that ``frames`` has.
+        while there was no camera. `partitions` is the number that the topic has.
         """
-        self._order(Start(connection, partitions, at_ns))
+        self._order(Start(connection, topic, partitions, at_ns))
 
     def stop(self, drain_seconds: float = DRAIN_SECONDS) -> CameraStatus:
         """End it: drain within `drain_seconds`, then by force. Returns the last news; may be called again."""
@@ -149,7 +151,7 @@ class _ProcessSide:
             job.prepare()
             start = self._awaited_start(job)
             if start is not None:
-                job.run(start.connection, start.partitions, max(start.at_ns, time.time_ns()))
+                job.run(start.connection, start.topic, start.partitions, max(start.at_ns, time.time_ns()))
             self.say(state="ended")
         finally:
             instruments.close()

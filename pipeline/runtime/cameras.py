@@ -48,7 +48,7 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
         with _stopped_by_signals(lambda: job.stop(settings.lifecycle.drain_seconds)), _reported(job, console):
             job.prepare()
             if not job.stopping:
-                job.run(connection, partitions, time.time_ns())
+                job.run(connection, FRAMES, partitions, time.time_ns())
     finally:
         discovery.stop()
         instruments.close()

@@ -10,10 +10,10 @@ from pipeline.cameras.fleet import Camera, Fleet
 from pipeline.cameras.source import SECOND_NS, Absence, Picture
 from pipeline.cameras.synthetic import SyntheticSource
 from pipeline.catalog import metrics
-from pipeline.catalog.metrics import Metric
 from pipeline.errors import BrokerError, InputError
 from pipeline.records import ConsumedRecord, Frame
 from pipeline.testing.clock import FakeClock
+from pipeline.testing.telemetry import FakeTelemetry
 from pipeline.wire import frames
 
 JPEG = b"\xff\xd8\xff picture"
@@ -87,35 +87,15 @@ class ListSource:
         self.closed = True
 
 
-class Measurements:
-    """A telemetry that adds up."""
-
-    def __init__(self) -> None:
-        self.lateness: list[float] = []
-        self.counted: dict[tuple[str, str], float] = {}
-
-    def count(self, metric: Metric, amount: float = 1.0, **labels: str) -> None:
-        assert metric is metrics.CAMERA_FRAMES
-        key = (labels["state"], labels["place"])
-        self.counted[key] = self.counted.get(key, 0.0) + amount
-
-    def observe(self, metric: Metric, value: float, **labels: str) -> None:
-        assert metric is metrics.CAMERA_LATENESS_SECONDS
-        self.lateness.append(value)
-
-    def set(self, metric: Metric, value: float, **labels: str) -> None:
-        raise AssertionError("cameras have no gauge")
-
-
 def street(fps: int = 10) -> SyntheticSource:
     """A camera that never ends."""
     return SyntheticSource((JPEG + b"0", JPEG + b"1", JPEG + b"2"), Fraction(fps))
 
 
-def fleet_of(cameras: Sequence[Camera], sender: RecordingSender, measurements: Measurements | None = None) -> Fleet:
+def fleet_of(cameras: Sequence[Camera], sender: RecordingSender, measurements: FakeTelemetry | None = None) -> Fleet:
     """A fleet on the sender's clock."""
     return Fleet(
-        cameras, sender, camera_run="run-1", telemetry=measurements or Measurements(), now_ns=sender.clock.now_ns
+        cameras, sender, camera_run="run-1", telemetry=measurements or FakeTelemetry(), now_ns=sender.clock.now_ns
     )
 
 
@@ -150,7 +130,7 @@ def test_stall_keeps_the_intended_instants() -> None:
     """After a stall of 2 s the frames due meanwhile are sent late, with the instants they were meant for."""
     clock = FakeClock()
     sender = RecordingSender(clock)
-    measurements = Measurements()
+    measurements = FakeTelemetry()
     stalls = iter([2.0])
     sender.at_service = lambda: clock.advance(next(stalls, 0.0)) if len(sender.frames) == 5 else None
     start = clock.now_ns()
@@ -158,8 +138,10 @@ def test_stall_keeps_the_intended_instants() -> None:
     fleet.run(start, 4.0)
     fleet.finish(1.0)
     assert [frame.capture_ns for _, _, frame in sender.frames] == [start + n * SECOND_NS // 10 for n in range(40)]
-    assert max(measurements.lateness) == pytest.approx(1.9, abs=0.11)
-    assert measurements.lateness[-1] <= 0.001
+    lateness = measurements.observations(metrics.CAMERA_LATENESS_SECONDS)
+    assert len(lateness) == 40
+    assert max(lateness) == pytest.approx(1.9, abs=0.11)
+    assert lateness[-1] <= 0.001
 
 
 def test_stop_ends_what_is_intended() -> None:
@@ -192,7 +174,7 @@ def test_refused_and_lost_frames_are_failed() -> None:
     """A frame that the sender refuses, or gives up in the end, is failed; intended is always the sum."""
     clock = FakeClock()
     sender = RecordingSender(clock)
-    measurements = Measurements()
+    measurements = FakeTelemetry()
     sender.refuse = lambda: len(sender.frames) == 3 and clock.now_ns() % (2 * SECOND_NS) < SECOND_NS
     fleet = fleet_of([Camera("north/a", 0, street())], sender, measurements)
     fleet.run(clock.now_ns(), 2.0)
@@ -202,11 +184,11 @@ def test_refused_and_lost_frames_are_failed() -> None:
     assert counts.intended == 20 == counts.sent + counts.failed
     assert counts.failed > 0
     assert counts.under_way == 0
-    assert measurements.counted == {
-        ("intended", "north/a"): 20.0,
-        ("sent", "north/a"): float(counts.sent),
-        ("failed", "north/a"): float(counts.failed),
+    counted = {
+        state: measurements.value(metrics.CAMERA_FRAMES, state=state, place="north/a")
+        for state in ("intended", "sent", "failed")
     }
+    assert counted == {"intended": 20.0, "sent": float(counts.sent), "failed": float(counts.failed)}
 
 
 def test_picture_that_is_not_ready_is_sent_late_with_its_own_instant() -> None:
@@ -256,7 +238,7 @@ def test_tick_may_end_the_run() -> None:
             raise BrokerError("Kafka is away")
 
     fleet = Fleet(
-        [Camera("north/a", 0, street())], sender, camera_run="r", telemetry=Measurements(), tick=tick,
+        [Camera("north/a", 0, street())], sender, camera_run="r", telemetry=FakeTelemetry(), tick=tick,
         now_ns=clock.now_ns,
     )  # fmt: skip
     with pytest.raises(BrokerError, match="away"):
