@@ -14,7 +14,8 @@
     │   └── ShardUnavailable              no replica of a watchlist shard answered in time
     ├── ResourceError                 6   no disk space, a port in use, too little memory
     ├── ModelError                    7   weights or an extra (torch, faiss) are missing, corrupt or do not fit
-    └── CustodyError                  8   frames are not accounted for: a gap, an overlap, or counts that do not add up
+    ├── CustodyError                  8   frames are not accounted for: a gap, an overlap, or counts that do not add up
+    └── RelayedError                      one of these from another process, with its exit code
 
 Adapters translate a library's errors to the most specific of these at their boundary and keep the cause. The command
 line prints the message alone, in one line, and ends with the exit code of the kind.
@@ -93,3 +94,11 @@ class CustodyError(LamppostError):
     """Frames are not accounted for; the message names partition and offsets."""
 
     exit_code = 8
+
+
+class RelayedError(LamppostError):
+    """An error that another process of the run reported; it ends the command as it would have there."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -57,6 +57,10 @@ class WorkReport(msgspec.Struct):
     aborted: int = 0
     watchlist_version: int = 0
     fraction_searched: float = 1.0
+    first_commit_ns: int = 0
+    last_commit_ns: int = 0
+    alert_latency: LatencySketch = msgspec.field(default_factory=LatencySketch)
+    """Glass-to-alert latency of alerting frames."""
 
 
 class Ledger:
@@ -78,6 +82,8 @@ class Ledger:
             self._report.batches += 1
             self._report.watchlist_version = receipt.watchlist_version_greatest
             self._report.fraction_searched = receipt.fraction_searched
+            self._report.first_commit_ns = self._report.first_commit_ns or committed_ns
+            self._report.last_commit_ns = committed_ns
             self._count_frames(seen, alerts, committed_ns)
             self._count_endings(seen)
         self._telemetry.observe(metrics.BATCH_FRAMES, len(seen.batch.records))
@@ -121,6 +127,8 @@ class Ledger:
             for sketch in (place.queue_age, second.queue_age):
                 sketch.add(age)
             is_alerting = (facts.partition, facts.offset) in alerting
+            if is_alerting:
+                self._report.alert_latency.add(latency)
             self._telemetry.observe(
                 metrics.GLASS_TO_ALERT_SECONDS, latency, alerting="true" if is_alerting else "false"
             )
@@ -170,6 +178,9 @@ def merge_reports(reports: Sequence[WorkReport]) -> WorkReport:
         total.aborted += report.aborted
         total.watchlist_version = max(total.watchlist_version, report.watchlist_version)
         total.fraction_searched = min(total.fraction_searched, report.fraction_searched)
+        total.first_commit_ns = min(filter(None, (total.first_commit_ns, report.first_commit_ns)), default=0)
+        total.last_commit_ns = max(total.last_commit_ns, report.last_commit_ns)
+        total.alert_latency.merge(report.alert_latency)
     return total
 
 

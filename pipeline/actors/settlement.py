@@ -9,7 +9,6 @@ from pipeline.actors.batch import Seen, Trace
 from pipeline.actors.report import Ledger
 from pipeline.catalog.outcomes import Outcome
 from pipeline.core.alerting import Criteria, Sighting, decide
-from pipeline.core.batching import chunks
 from pipeline.core.cooldown import Cooldown
 from pipeline.core.custody import check_batch, receipt_ranges
 from pipeline.errors import ShardUnavailable, TransactionAborted
@@ -19,8 +18,6 @@ from pipeline.wire import alerts as alert_wire
 from pipeline.wire import dead_letters as dead_letter_wire
 from pipeline.wire import receipts as receipt_wire
 
-PROBES_PER_SEARCH = 128
-"""Templates in one call: 128 × 128 float32 are 64 KiB, under the 100 KB that travel inline between actors."""
 FRAME_LIFETIME_SECONDS = 180.0
 """The longest a frame can live in Kafka's files; a successor may have to replay one as old as this."""
 
@@ -79,23 +76,13 @@ class Settlement:
 
     def search(self, seen: Seen, keep_waiting: Callable[[], bool]) -> SearchResult | None:
         """Search every face of the batch; None if shards stayed away and `keep_waiting` ended it."""
-        parts: list[SearchResult] = []
-        capture_ns = seen.capture_ns
-        for part in chunks(len(seen.templates), PROBES_PER_SEARCH):
-            probes = Probes(seen.templates[part], capture_ns[part])
-            while True:
-                try:
-                    parts.append(self._gallery.search(probes, self._criteria.top_k))
-                    break
-                except ShardUnavailable:
-                    if not keep_waiting():
-                        return None
-        return SearchResult(
-            candidates=tuple(candidates for part in parts for candidates in part.candidates),
-            version_lowest=min((part.version_lowest for part in parts), default=0),
-            version_greatest=max((part.version_greatest for part in parts), default=0),
-            fraction_searched=min((part.fraction_searched for part in parts), default=1.0),
-        )
+        probes = Probes(seen.templates, seen.capture_ns)
+        while True:
+            try:
+                return self._gallery.search(probes, self._criteria.top_k)
+            except ShardUnavailable:
+                if not keep_waiting():
+                    return None
 
     def settle(self, seen: Seen, found: SearchResult, current: Callable[[], int]) -> bool:
         """Decide and commit; returns False if the batch was stale and dropped.

@@ -88,6 +88,7 @@ class Supervisor:
             )
             for slot in range(plan.workers)
         ]
+        self._children: tuple[Child[Any], ...] = (*self._shards, *self._workers)
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
         threading.Thread(target=self._tend, name="tend", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
@@ -105,7 +106,7 @@ class Supervisor:
                 pid=os.getpid(),
                 workers=[child.status for child in self._workers if child.status is not None],
                 shards=[child.status for child in self._shards if child.status is not None],
-                replaced=sum(child.deaths for child in (*self._workers, *self._shards)),
+                replaced=sum(child.deaths for child in self._children),
                 failure=self._failure,
                 failure_exit_code=self._failure_exit_code,
                 work=msgspec.msgpack.encode(msgspec.structs.replace(work, seconds=recent)),
@@ -164,7 +165,7 @@ class Supervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                for child in (*self._shards, *self._workers):
+                for child in self._children:
                     child.tend(time.monotonic())
                     self._judge(child)
                 for worker in self._workers:

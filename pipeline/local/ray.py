@@ -62,6 +62,7 @@ class LocalRay:
             **(environment or {}),
         }
         self._kept: Kept | None = None
+        self._deadline = 0.0
         self.address = ""
         """host:port of the head, for `ray.init`."""
         self.folder = Path()
@@ -81,6 +82,7 @@ class LocalRay:
         """Begin to start; raises ClusterError if that is refused."""
         # sockets below it may have 107 bytes, so it does not follow TMPDIR
         self.folder = Path(tempfile.mkdtemp(prefix="lp-ray-", dir="/tmp"))
+        self._deadline = time.monotonic() + START_SECONDS
         specification = {
             "init": {**self._init, "_temp_dir": str(self.folder / "r")},
             "address_file": str(self._address_file),
@@ -99,18 +101,25 @@ class LocalRay:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise ClusterError(f"a local Ray cannot be started: {error}") from error
 
-    def wait(self, deadline_seconds: float = START_SECONDS) -> None:
+    def answers(self) -> bool:
+        """Whether it is up and `address` is set; raises ClusterError, and stops it, if it ended or is late."""
+        if self.address:
+            return True
+        if self._address_file.exists():
+            self.address = self._address_file.read_text()
+            return True
+        died = not self.alive()
+        if died or time.monotonic() > self._deadline:
+            last = self._kept.last_log_line() if self._kept else "it was not started"
+            self.stop()
+            how = "ended while it was starting" if died else f"was not up within {START_SECONDS:.0f} s"
+            raise ClusterError(f"the local Ray {how}: {last}")
+        return False
+
+    def wait(self) -> None:
         """Wait until it answers and set `address`; raises ClusterError, and stops it, if it does not."""
-        deadline = time.monotonic() + deadline_seconds
-        while not self._address_file.exists():
-            died = not self.alive()
-            if died or time.monotonic() > deadline:
-                last = self._kept.last_log_line() if self._kept else "it was not started"
-                self.stop()
-                how = "ended while it was starting" if died else f"was not up within {deadline_seconds:.0f} s"
-                raise ClusterError(f"the local Ray {how}: {last}")
+        while not self.answers():
             time.sleep(LOOK_SECONDS)
-        self.address = self._address_file.read_text()
 
     @property
     def pid(self) -> int:

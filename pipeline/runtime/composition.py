@@ -6,6 +6,7 @@ The factories are what travels to Ray: plain values that build everything in the
 import os
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
@@ -16,15 +17,18 @@ from pipeline.actors.intake import Intake
 from pipeline.actors.report import Ledger
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
+from pipeline.actors.supervisor import RunPlan
 from pipeline.actors.vision_worker import WorkerParts
 from pipeline.catalog.topics import ALERTS, FRAMES
 from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
 from pipeline.core.pressure import Overload, Policy
+from pipeline.errors import SettingsError
 from pipeline.ports import Assigned, FrameSource, Revoked
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
 from pipeline.streams.consumer import KafkaFrameSource
 from pipeline.streams.history import KafkaAlertHistory
@@ -33,6 +37,7 @@ from pipeline.telemetry.places import Places
 from pipeline.telemetry.prometheus import PrometheusTelemetry
 from pipeline.telemetry.server import serve
 from pipeline.wire import alerts as alert_wire
+from pipeline.wire.watchlist import HEARTBEAT_SECONDS
 
 
 class SystemClock:
@@ -79,7 +84,7 @@ class WorkerFactory:
             outbox=outbox,
             history=KafkaAlertHistory(connection, topic=ALERTS, decode=_cooldown_of),
             criteria=Criteria(
-                threshold=threshold_of(settings, eyes.operating_point.threshold),
+                threshold=_or_shipped(settings.matching.threshold, eyes.operating_point.threshold),
                 top_k=settings.matching.top_k,
                 embedder_version=eyes.embedder.version,
                 run=self.run,
@@ -145,9 +150,48 @@ class SourceOpening:
         )
 
 
+def device_of(settings: Settings) -> str:
+    """The torch device of a worker; raises SettingsError for a GPU that is not there."""
+    import torch  # noqa: PLC0415  # loads in workers only
+
+    chosen = settings.vision.device
+    if chosen == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if chosen.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(f"vision.device is {chosen}, but torch sees no GPU here; set it to cpu or auto")
+    return chosen
+
+
+def precision_of(settings: Settings) -> Literal["fp32", "bf16"]:
+    """The arithmetic of the networks; auto is float32 on a CPU and bfloat16 on a GPU."""
+    chosen = settings.vision.precision
+    if chosen == "auto":
+        return "fp32" if device_of(settings) == "cpu" else "bf16"
+    return "fp32" if chosen == "float32" else "bf16"
+
+
 def threads_of(settings: Settings) -> int:
     """Compute threads of one worker: as set, or its share of the cores that this process may use."""
     return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.run.workers)
+
+
+def run_plan(settings: Settings, run: str) -> RunPlan:
+    """What the supervisor of `run` keeps alive."""
+    return RunPlan(
+        run=run,
+        workers=settings.run.workers,
+        shards=settings.matching.shards,
+        make_worker=WorkerFactory(settings, run),
+        make_shard=ShardFactory(settings, run),
+        lease_seconds=settings.lifecycle.lease_seconds,
+        heartbeat=Heartbeat(settings),
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        worker_options={"num_gpus": 1 / settings.run.workers} if settings.vision.device.startswith("cuda") else {},
+    )
+
+
+def _or_shipped(chosen: float | None, shipped: float) -> float:
+    return shipped if chosen is None else chosen
 
 
 def _cooldown_of(record: ConsumedRecord) -> tuple[str, str, int]:

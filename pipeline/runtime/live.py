@@ -1,7 +1,6 @@
 """The live table of a run: cameras, their frames, faces, alerts and latency, totals and progress."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -9,19 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.actors.report import PlaceReport, WorkReport
+from pipeline.cameras.counts import CameraCounts, summed
 from pipeline.core.latency import LatencySketch
 
 ROWS = 24
 """Places shown; the rest is in the totals."""
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What a camera's producer counted."""
-
-    intended: int = 0
-    sent: int = 0
-    failed: int = 0
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -32,7 +23,7 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def live_table(
-    work: WorkReport, cameras: Mapping[str, Sent], elapsed: float, seconds: float | None, note: str
+    work: WorkReport, cameras: Mapping[str, CameraCounts], elapsed: float, seconds: float | None, note: str
 ) -> RenderableType:
     """Per place a row, the totals below, and a bar of the run's progress; `note` is one line of state."""
     table = Table(show_edge=False, pad_edge=False, header_style="bold", footer_style="bold", show_footer=True)
@@ -44,10 +35,9 @@ def live_table(
     total = PlaceReport()
     for place in work.places.values():
         total.merge(place)
-    everything = Sent(
-        *(sum(getattr(sent, field) for sent in cameras.values()) for field in ("intended", "sent", "failed"))
-    )
-    for column, cell in zip(table.columns, ["total", *_cells(total, everything if cameras else None)], strict=True):
+    for column, cell in zip(
+        table.columns, ["total", *_cells(total, summed(cameras) if cameras else None)], strict=True
+    ):
         column.footer = cell
     hidden = len(places) - ROWS
     lines: list[RenderableType] = [table]
@@ -59,7 +49,7 @@ def live_table(
     return Group(*lines)
 
 
-def _cells(place: PlaceReport, sent: Sent | None) -> list[str]:
+def _cells(place: PlaceReport, sent: CameraCounts | None) -> list[str]:
     return [
         f"{sent.sent:,}" if sent else "–",
         f"{place.frames:,}",

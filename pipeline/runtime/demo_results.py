@@ -1,0 +1,245 @@
+"""What a demo leaves: summary.json, a sample frame, a latency plot, and a few lines for the reader."""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import pipeline
+from pipeline.actors.report import PlaceReport, WorkReport
+from pipeline.cameras.counts import CameraCounts, summed
+from pipeline.cameras.plan import FleetPlan, SyntheticCamera
+from pipeline.catalog.outcomes import Outcome
+from pipeline.core.latency import LatencySketch
+from pipeline.errors import ResourceError
+from pipeline.local.machine import cores
+from pipeline.records import Alert
+from pipeline.runtime import summary as records
+from pipeline.runtime.camera_job import CameraStatus
+from pipeline.runtime.live import milliseconds, total_latency
+from pipeline.runtime.pictures import annotated_frame, best_alert
+from pipeline.runtime.plots import LatencySeries, latency_plot
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings_sources import Resolved
+from pipeline.runtime.taps import CustodyFindings
+from pipeline.runtime.truth import Verdict, judge_all
+from pipeline.synthetic.street import Street
+
+LIBRARIES = ("confluent-kafka", "faiss-cpu", "numba", "numpy", "opencv-python-headless", "ray", "torch")
+SAMPLE = "sample-frame.png"
+PLOT = "latency.png"
+OBJECTIVE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything that a demo knows at its end."""
+
+    settings: Settings
+    run: str
+    plan: FleetPlan
+    cameras: CameraStatus
+    work: WorkReport
+    replaced: int
+    custody: CustodyFindings
+    alerts: list[Alert]
+    first_alert_seconds: float | None
+    kafka: str
+    """Release of the broker."""
+
+
+def write_results(finished: Finished, memory_peak_bytes: int) -> records.Summary:
+    """Write everything into `demo.out`, which is made if needed; raises ResourceError if it can't be written."""
+    out = finished.settings.demo.out
+    streets = {each.id: Street(each.street) for each in finished.plan.cameras if isinstance(each, SyntheticCamera)}
+    sent = {camera: counts.intended for camera, counts in finished.cameras.counts.items()}
+    verdict = judge_all(streets, sent, finished.alerts) if streets else None
+    summary = summarise(finished, verdict, memory_peak_bytes)
+    records.write_summary(summary, out)
+    if streets:
+        _write(out / SAMPLE, _sample(streets, finished.alerts))
+    _write(
+        out / PLOT,
+        latency_plot(_series(finished), title=f"{finished.run}: glass to alert", objective=OBJECTIVE_SECONDS),
+    )
+    return summary
+
+
+def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: int) -> records.Summary:
+    """The summary of a demo."""
+    counts = summed(finished.cameras.counts)
+    work = finished.work
+    latency = total_latency(work)
+    span = (work.last_commit_ns - work.first_commit_ns) / 1e9
+    return records.Summary(
+        ok=not (problems := _problems(finished, counts)),
+        problems=problems,
+        run=finished.run,
+        seed=finished.settings.cameras.seed,
+        seconds=finished.settings.demo.seconds,
+        versions=_versions(finished.kafka),
+        settings={row.field: row.value for row in Resolved(finished.settings, {}).rows()},
+        cameras=records.CameraCounts(counts.intended, counts.sent, counts.failed),
+        custody=_custody(finished.custody),
+        truth=None if verdict is None else _truth(verdict),
+        alerts=len(finished.alerts),
+        first_alert_seconds=finished.first_alert_seconds,
+        frames_per_second=latency.count / span if span > 0 else 0.0,
+        latency_seconds=_quantiles(latency),
+        alert_latency_seconds=_quantiles(work.alert_latency),
+        queue_age_seconds=_quantiles(_queue_age(work)),
+        memory_peak_bytes=memory_peak_bytes,
+        per_camera=[
+            _camera(name, work.places.get(name, PlaceReport()), finished.cameras.counts.get(name, CameraCounts()))
+            for name in sorted({*work.places, *finished.cameras.counts})
+        ],
+    )
+
+
+def report(summary: records.Summary, out: Path, console: Console) -> None:
+    """The summary for people."""
+    table = Table(show_header=False, show_edge=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    cameras, custody, truth, latency = summary.cameras, summary.custody, summary.truth, summary.latency_seconds
+    table.add_row("frames", f"{cameras.intended:,} intended, {cameras.sent:,} sent, {cameras.failed:,} failed")
+    table.add_row(
+        "custody",
+        f"{custody.consumed:,} consumed = {custody.processed:,} processed + {custody.shed:,} shed + "
+        f"{custody.dead_lettered:,} dead-lettered; {custody.expired:,} expired; "
+        + ("balanced" if custody.balanced else "[bold red]NOT BALANCED[/]"),
+    )
+    if truth is not None:
+        table.add_row(
+            "alerts",
+            f"{summary.alerts}: {truth.alerted_passes} of {truth.planted_passes} planted passes alerted, "
+            f"{truth.false_alerts} false, {truth.doubled_passes} doubled; {truth.faces:,} faces in the frames",
+        )
+    else:
+        table.add_row("alerts", f"{summary.alerts}")
+    first = summary.first_alert_seconds
+    table.add_row("first alert", "none" if first is None else f"{first:.1f} s after the command")
+    table.add_row(
+        "glass to alert",
+        f"p50 {milliseconds(latency.p50)}, p95 {milliseconds(latency.p95)}, p99 {milliseconds(latency.p99)}, "
+        f"max {milliseconds(latency.max)} at {summary.frames_per_second:.1f} frames/s",
+    )
+    table.add_row("memory", f"{summary.memory_peak_bytes / 2**20:,.0f} MiB at the peak (PSS, all processes)")
+    table.add_row("results", f"{out / records.FILE_NAME}, {SAMPLE}, {PLOT}")
+    console.print(table)
+    for problem in summary.problems:
+        console.print(f"problem: {problem}", style="bold red", soft_wrap=True)
+
+
+def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
+    problems = list(finished.custody.problems)
+    if finished.custody.consumed + finished.custody.counts[Outcome.EXPIRED] < counts.sent:
+        missing = counts.sent - finished.custody.consumed - finished.custody.counts[Outcome.EXPIRED]
+        problems.append(f"{missing} frames that were sent have no outcome")
+    if counts.failed:
+        problems.append(f"{counts.failed} frames did not reach Kafka")
+    if finished.replaced:
+        problems.append(f"{finished.replaced} worker or shard processes had to be replaced")
+    return problems
+
+
+def _custody(found: CustodyFindings) -> records.Custody:
+    counts = found.counts
+    return records.Custody(
+        consumed=found.consumed,
+        processed=counts[Outcome.PROCESSED],
+        shed=counts[Outcome.SHED],
+        dead_lettered=counts[Outcome.DEAD_LETTERED],
+        expired=counts[Outcome.EXPIRED],
+        unauthorised=counts[Outcome.UNAUTHORISED],
+        unreadable=counts[Outcome.UNREADABLE],
+        balanced=not found.problems,
+    )
+
+
+def _truth(verdict: Verdict) -> records.Truth:
+    return records.Truth(
+        planted_passes=verdict.planted_passes,
+        alerted_passes=verdict.alerted_passes,
+        doubled_passes=verdict.doubled_passes,
+        false_alerts=verdict.false_alerts,
+        faces=verdict.faces,
+    )
+
+
+def _camera(name: str, place: PlaceReport, counts: CameraCounts) -> records.CameraSummary:
+    return records.CameraSummary(
+        camera=name,
+        sent=counts.sent,
+        frames=place.frames,
+        shed=place.shed,
+        faces=place.faces,
+        alerts=place.alerts,
+        latency_seconds=_quantiles(place.latency),
+        queue_age_seconds=_quantiles(place.queue_age),
+    )
+
+
+def _quantiles(sketch: LatencySketch) -> records.Quantiles:
+    p50, p95, p99, greatest = (sketch.quantile(q) for q in (0.5, 0.95, 0.99, 1.0))
+    return records.Quantiles(p50=p50, p95=p95, p99=p99, max=greatest)
+
+
+def _queue_age(work: WorkReport) -> LatencySketch:
+    total = LatencySketch()
+    for place in work.places.values():
+        total.merge(place.queue_age)
+    return total
+
+
+def _versions(kafka: str) -> dict[str, str]:
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {
+        "lamppost": pipeline.__version__,
+        "python": platform.python_version(),
+        "kafka": kafka,
+        "machine": f"{platform.machine()}, {cores()} cores, Linux {os.uname().release}",
+        **libraries,
+    }
+
+
+def _sample(streets: dict[str, Street], alerts: list[Alert]) -> bytes:
+    """The frame of the alert that shows best; without one, a frame of the first camera that has the most faces."""
+    shown = best_alert(streets, alerts)
+    if shown is not None:
+        return annotated_frame(streets[shown.camera], shown.sequence, alerts)
+    street = next(iter(streets.values()))
+    fullest = max(range(street.frames_per_loop), key=lambda sequence: len(street.truth(sequence).faces))
+    return annotated_frame(street, fullest, alerts)
+
+
+def _series(finished: Finished) -> LatencySeries:
+    began = (finished.cameras.start_ns or 0) / 1e9
+    seconds = sorted(finished.work.seconds.items())
+
+    def column(q: float, queue: bool = False) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        sketches = [second.queue_age if queue else second.latency for _, second in seconds]
+        values = [sketch.quantile(q) for sketch in sketches]
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+
+    return LatencySeries(
+        at=np.array([second + 0.5 - began for second, _ in seconds], np.float64),
+        p50=column(0.5),
+        p95=column(0.95),
+        p99=column(0.99),
+        queue_age=column(0.95, queue=True),
+        alert_at=np.array([alert.decided_ns / 1e9 - began for alert in finished.alerts], np.float64),
+        alert_latency=np.array([(alert.decided_ns - alert.cooldown_ns) / 1e9 for alert in finished.alerts], np.float64),
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be written ({error.strerror}); choose another folder with --out") from error

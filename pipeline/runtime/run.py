@@ -1,0 +1,98 @@
+"""The job behind ``lamppost run``: workers and shards on a Kafka and a Ray of one's own, until interrupted."""
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+
+from pipeline.actors.report import WorkReport
+from pipeline.errors import RelayedError
+from pipeline.runtime.cameras import partitions_of_frames
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.live import milliseconds, total_latency
+from pipeline.runtime.names import new_run_name
+from pipeline.runtime.screen import Screen
+from pipeline.runtime.services import services
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.signals import EndRequest
+from pipeline.streams.probe import probe
+from pipeline.telemetry.discovery import TargetGroup, serve_discovery
+
+if TYPE_CHECKING:
+    from pipeline.actors.supervisor import RunStatus
+
+TICK_SECONDS = 0.5
+
+
+def run(settings: Settings, verbose: bool) -> int:
+    """Join the group and work until the first SIGINT or SIGTERM; then drain, and return 0.
+
+    A run of the same name that is there already is adopted: this command shows it, renews its lease, and ends it.
+    """
+    console = Console(highlight=False)
+    name = settings.run.name or new_run_name(time.time_ns())
+    connection = connection_of(settings, f"{name}.command")
+    probe(connection).require(settings.kafka.group_protocol)
+    partitions_of_frames(connection)
+    with EndRequest() as end, Screen(console, name, None) as screen, services(settings, screen.say) as up:
+        while not up.ray_ready:
+            screen.say("Ray is starting")
+            if end.received:
+                raise KeyboardInterrupt
+            time.sleep(TICK_SECONDS / 5)
+        from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # Ray reads its environment when imported
+
+        with supervised(settings, name, up.ray_address, verbose) as supervision:
+            end.install()
+            targets = _Targets(settings.metrics.host, name)
+            discovery = serve_discovery(lambda: targets.groups, settings.metrics.host, settings.metrics.port)
+            try:
+                screen.say(_greeting(settings, name, supervision.adopted, discovery.url))
+                while not end.received:
+                    up.check()
+                    status = supervision.status()
+                    if status.failure:
+                        raise RelayedError(status.failure, status.failure_exit_code)
+                    targets.update(status)
+                    screen.show(_work(status), None, status, _work(status).alerts)
+                    time.sleep(TICK_SECONDS)
+                screen.say("ending: what is in hand is finished")
+            finally:
+                discovery.stop()
+            final = _work(supervision.stop(settings.lifecycle.drain_seconds))
+    console.print(_farewell(final), soft_wrap=True)
+    return 0
+
+
+class _Targets:
+    """The metrics endpoints of a run's processes, as Prometheus is told them."""
+
+    def __init__(self, host: str, run: str) -> None:
+        self._host = host
+        self._run = run
+        self.groups: tuple[TargetGroup, ...] = ()
+
+    def update(self, status: "RunStatus") -> None:
+        """Take in which processes there are now."""
+        workers = tuple(f"{self._host}:{each.metrics_port}" for each in status.workers if each.metrics_port)
+        shards = tuple(f"{self._host}:{each.metrics_port}" for each in status.shards if each.metrics_port)
+        self.groups = (
+            TargetGroup(workers, {"role": "worker", "run": self._run}),
+            TargetGroup(shards, {"role": "shard", "run": self._run}),
+        )
+
+
+def _work(status: "RunStatus") -> WorkReport:
+    return msgspec.msgpack.decode(status.work, type=WorkReport)
+
+
+def _greeting(settings: Settings, name: str, adopted: bool, url: str) -> str:
+    how = "adopted" if adopted else "started"
+    return f"run {name} {how}, group {settings.run.group} on {settings.kafka.brokers}; metrics are listed at {url}"
+
+
+def _farewell(work: WorkReport) -> str:
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(work.outcomes.items())) or "no frame"
+    p50, p99 = (milliseconds(total_latency(work).quantile(q)) for q in (0.5, 0.99))
+    return f"{outcomes}; {work.alerts} alerts; glass to alert p50 {p50}, p99 {p99}"

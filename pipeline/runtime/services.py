@@ -1,0 +1,80 @@
+"""Kafka and Ray for a command: the ones that the settings name, or local ones that end with it."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from pipeline.errors import BrokerError, ClusterError
+from pipeline.local.kafka import LocalKafka
+from pipeline.local.ray import LocalRay
+from pipeline.runtime.settings import Settings
+
+THREADS_OF_ACTORS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Libraries that would each take all cores for themselves; torch and FAISS are told their number apart."""
+
+
+@dataclass
+class Services:
+    """Kafka and Ray as they come up, in parallel."""
+
+    settings: Settings
+    """With the brokers' address filled in, once `kafka_ready`."""
+    ray: LocalRay | None
+    kafka: LocalKafka | None
+    _kafka_start: "Future[None] | None"
+
+    @property
+    def kafka_ready(self) -> bool:
+        """Whether Kafka can be used; raises what went wrong with its start, if something did."""
+        if self._kafka_start is None:
+            return True
+        if not self._kafka_start.done():
+            return False
+        self._kafka_start.result()
+        return True
+
+    @property
+    def ray_ready(self) -> bool:
+        """Whether Ray can be used; raises ClusterError if a local one ended while it started, or took too long."""
+        return self.ray is None or self.ray.answers()
+
+    @property
+    def ray_address(self) -> str:
+        """Where Ray is, once `ray_ready`."""
+        return self.settings.run.ray or "auto" if self.ray is None else self.ray.address
+
+    def check(self) -> None:
+        """Raise if a local service has ended by itself."""
+        if self.kafka is not None and self.kafka_ready and not self.kafka.alive():
+            raise BrokerError(f"the local Kafka at {self.kafka.address} ended by itself in mid-run")
+        if self.ray is not None and self.ray.address and not self.ray.alive():
+            raise ClusterError(f"the local Ray at {self.ray.address} ended by itself in mid-run")
+
+
+@contextmanager
+def services(settings: Settings, say: Callable[[str], None]) -> Iterator[Services]:
+    """Start what the settings do not name; Ray's environment is set before anything imports Ray.
+
+    `say` is told how far the first download of Kafka is.
+    """
+    with ExitStack() as stack:
+        ray = None
+        if settings.run.ray is None:
+            ray = LocalRay(cpus=len(os.sched_getaffinity(0)), environment=THREADS_OF_ACTORS)
+            os.environ.update(ray.environment)
+            ray.start()
+            stack.callback(ray.stop)
+        result = Services(settings, ray, None, None)
+        if settings.kafka.brokers is None:
+            kafka = result.kafka = LocalKafka(progress=lambda what, done, total: say(f"{what}: {done:,} of {total:,}"))
+            starter = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="kafka"))
+
+            def start() -> None:
+                stack.enter_context(kafka)
+                address = settings.kafka.model_copy(update={"brokers": kafka.address})
+                result.settings = settings.model_copy(update={"kafka": address})
+
+            result._kafka_start = starter.submit(start)
+        yield result
