@@ -1,5 +1,6 @@
 """Making the topics of the catalogue, and comparing those of a cluster with it."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from pipeline.streams.client import Connection, Notices, broker_error
 from pipeline.streams.deletion import deletion_problem
 
 ASK_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 0.05
 BROKER_DEFAULT: Final = -1
 
 
@@ -80,6 +82,7 @@ class TopicAdmin:
                     raise self._error(f"creating topic {name}", error) from error
             else:
                 made.append(name)
+        self._await_leaders(made)
         return made
 
     def describe(self, topics: Sequence[Topic], *, partitions: int | None = None) -> list[TopicState]:
@@ -107,6 +110,21 @@ class TopicAdmin:
         resource = ConfigResource(ResourceType.BROKER, str(min(nodes)))
         return self._settings([resource])[resource.name]
 
+    def _await_leaders(self, names: Iterable[str]) -> None:
+        """Wait until the broker shows topics that it has just made: its answer comes before its metadata follow."""
+        until = time.monotonic() + ASK_SECONDS
+        missing = set(names)
+        while missing:
+            try:
+                found = self._admin.list_topics(timeout=ASK_SECONDS).topics
+            except KafkaException as error:
+                raise self._error("connection", error) from error
+            missing = {name for name in missing if name not in found or not _has_leaders(found[name])}
+            if missing and time.monotonic() >= until:
+                raise BrokerError(f"Kafka at {self._brokers}: no leader for new topics: {', '.join(sorted(missing))}")
+            if missing:
+                self._admin.poll(RETRY_SECONDS)
+
     def _settings(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         if not resources:
             return {}
@@ -122,6 +140,10 @@ class TopicAdmin:
     def _error(self, doing: str, error: KafkaException) -> BrokerError:
         self._admin.poll(0)
         return broker_error(self._brokers, doing, error, self._notices.cause())
+
+
+def _has_leaders(metadata: Any) -> bool:
+    return bool(metadata.partitions) and all(each.leader >= 0 for each in metadata.partitions.values())
 
 
 def topic_state(topic: Topic, metadata: Any, settings: Mapping[str, str], partitions: int | None) -> TopicState:

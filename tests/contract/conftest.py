@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.ports import AlertHistory, FrameSource, Outbox
 from pipeline.records import Batch, ConsumedRecord, OutgoingRecord
-from pipeline.streams.client import Connection
+from pipeline.streams.client import LOGGER, Connection
 from pipeline.streams.consumer import KafkaFrameSource
 from pipeline.streams.history import KafkaAlertHistory
 from pipeline.streams.outbox import KafkaOutbox
@@ -123,14 +123,14 @@ class KafkaWorld:
         self.frames, self.alerts = f"{prefix}frames", f"{prefix}alerts"
         self._kafka, self._prefix, self._stack = kafka, prefix, stack
         self._group_protocol = group_protocol
-        self._admin = AdminClient({"bootstrap.servers": kafka.brokers})
+        self._admin = AdminClient({"bootstrap.servers": kafka.brokers}, logger=LOGGER)
         wanted = [
             NewTopic(self.frames, PARTITIONS, 1, config={"message.timestamp.type": "LogAppendTime"}),
             NewTopic(self.alerts, PARTITIONS, 1),
         ]
         for made in self._admin.create_topics(wanted).values():
             made.result()
-        self._producer = Producer({"bootstrap.servers": kafka.brokers, "linger.ms": 0})
+        self._producer = Producer({"bootstrap.servers": kafka.brokers, "linger.ms": 0}, logger=LOGGER)
         self._dangling: list[Producer] = []
 
     def append(self, partition: int, value: bytes, topic: str | None = None) -> None:
@@ -172,8 +172,8 @@ class KafkaWorld:
             {
                 "bootstrap.servers": self._kafka.brokers,
                 "transactional.id": f"{self._prefix}run-{slot}",
-                "log_level": 0,
-            }
+            },
+            logger=LOGGER,
         )
         producer.init_transactions(10)
         producer.begin_transaction()

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST, Topic
 from pipeline.errors import BrokerError, CustodyError, TransactionAborted
 from pipeline.records import Batch, OutgoingRecord
-from pipeline.streams.client import Connection
+from pipeline.streams.client import LOGGER, Connection
 from pipeline.streams.consumer import KafkaFrameSource
 from pipeline.streams.outbox import KafkaOutbox
 from pipeline.streams.probe import probe
@@ -96,17 +96,19 @@ def test_topics_are_made_once_with_the_settings_of_the_catalogue(
 
 
 def test_a_setting_changed_behind_our_back_is_drift(
-    kafka: Connection, catalogue: dict[str, Topic], topics: dict[str, str]
+    kafka: Connection, catalogue: dict[str, Topic], topics: dict[str, str], eventually: Callable[..., None]
 ) -> None:
     """With what it leads to if nothing is deleted any more."""
     entry = ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)
     change = ConfigResource(ResourceType.TOPIC, topics[FRAMES], incremental_configs=[entry])
-    client = AdminClient({"bootstrap.servers": kafka.brokers})
+    client = AdminClient({"bootstrap.servers": kafka.brokers}, logger=LOGGER)
     for done in client.incremental_alter_configs([change]).values():
         done.result()
-    (state,) = TopicAdmin(kafka).describe([catalogue[FRAMES]])
-    assert [(each.setting, each.found) for each in state.drift] == [("retention.ms", "-1")]
-    assert "for ever" in state.drift[0].consequence
+    admin = TopicAdmin(kafka)
+    eventually(lambda: admin.describe([catalogue[FRAMES]])[0].drift, "the change of a setting")
+    (found,) = admin.describe([catalogue[FRAMES]])[0].drift
+    assert (found.setting, found.found) == ("retention.ms", "-1")
+    assert "for ever" in found.consequence
 
 
 def test_broker_settings_can_be_read(kafka: Connection) -> None:
