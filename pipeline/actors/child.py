@@ -14,6 +14,8 @@ SILENCE_SECONDS = 10.0
 """A process that has answered nothing for as long is killed and replaced."""
 BACKOFF = Backoff(first=0.25, factor=2.0, limit=4.0)
 """Pauses before the replacement of a process that keeps failing."""
+BIRTH_SECONDS = 60.0
+"""The same for a process that has yet to answer for the first time: on a busy machine it has much to load."""
 STABLE_SECONDS = 30.0
 """A process that lived as long has earned a clean record."""
 
@@ -78,7 +80,7 @@ class Child(Generic[S]):
             self._pending = None
             self._heard = now
         except GetTimeoutError:
-            if now - self._heard > SILENCE_SECONDS:
+            if now - self._heard > (SILENCE_SECONDS if self._heard > self._born else BIRTH_SECONDS):
                 self._replace(now)
         except RayError:
             self._replace(now)

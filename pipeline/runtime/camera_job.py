@@ -24,6 +24,9 @@ DRAIN_SECONDS = 10.0
 """What acknowledgements of the last frames may take when cameras end by themselves."""
 PATIENCE_SECONDS = 15.0
 """A Kafka that is away for longer ends the cameras; until then their frames count as failed."""
+LEAD_SECONDS = 2.0
+"""From the first contact with Kafka to the first frame, at least: the first idempotent producer of a fresh broker waits
+up to 2 s for its producer id (measured), which would be the latency of the first frames."""
 MEMORY_SHARE = 0.7
 """Share of the memory that is free at the start which rendered loops may take."""
 
@@ -66,6 +69,7 @@ class CameraJob:
         self._sources: tuple[PictureSource, ...] = ()
         self._producer: FrameProducer | None = None
         self._fleet: Fleet | None = None
+        self._connected_ns = 0
         self._start_ns: int | None = None
 
     @property
@@ -86,23 +90,34 @@ class CameraJob:
             self._sources = open_sources(self._plan.cameras, loops)
             self._state = "ready"
 
-    def run(self, connection: Connection, topic: str, partitions: int, start_ns: int) -> None:
+    def connect(self, connection: Connection, topic: str) -> None:
+        """Reach out to Kafka, at any time before `run`; raises SettingsError if the connection's settings are wrong.
+
+        The earlier the better: a start within `LEAD_SECONDS` is put off until then.
+        """
+        self._producer = FrameProducer(connection, topic=topic)
+        self._connected_ns = time.time_ns()
+
+    def run(self, partitions: int, start_ns: int) -> None:
         """Send from the instant `start_ns` on until the plan's seconds are over, all sources have ended, or stopped.
 
-        Returns when every frame is acknowledged or counted as failed. Raises BrokerError if Kafka stays away, and
-        InputError if a file can't be read further.
+        Cameras that are not prepared or connected in time start when they are, and all of their instants move with
+        the start: nothing was intended while there was no camera. Returns when every frame is acknowledged or counted
+        as failed. Raises BrokerError if Kafka stays away, and InputError if a file can't be read further.
         """
-        producer = self._producer = FrameProducer(connection, topic=topic)
+        producer, patience = self._producer, Patience()
+        if producer is None:
+            raise RuntimeError("run() before connect()")
         fleet = self._fleet = Fleet(
             placed(self._plan.cameras, self._sources, partitions),
             producer,
             camera_run=self._camera_run,
             telemetry=self._telemetry,
-            tick=lambda: require_broker(producer.unreachable_for, producer.trouble),
+            tick=lambda: patience.check(producer.sent, producer.failed, producer.unreachable_for, producer.trouble),
         )
         if self.stopping:
             fleet.stop()
-        self._start_ns = start_ns
+        start_ns = self._start_ns = max(start_ns, time.time_ns(), self._connected_ns + int(LEAD_SECONDS * 1e9))
         self._state = "sending"
         try:
             fleet.run(start_ns, self._plan.seconds)
@@ -142,7 +157,19 @@ def require_memory(wanted_bytes: int, available_bytes: int) -> None:
         )
 
 
-def require_broker(unreachable_seconds: float, trouble: str) -> None:
-    """Raise BrokerError if Kafka has been away for longer than the cameras' patience."""
-    if unreachable_seconds > PATIENCE_SECONDS:
-        raise BrokerError(f"{trouble}; no frame could be sent for {unreachable_seconds:.0f} s")
+class Patience:
+    """Ends cameras when Kafka stays away: seconds without a broker in which frames failed and none arrived.
+
+    Frames have to fail for it, since the client takes an idle connection that the broker closed for an outage too.
+    """
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._failed = 0
+
+    def check(self, sent: int, failed: int, unreachable_seconds: float, trouble: str) -> None:
+        """Look at the producer's counts; raises BrokerError if its patience is at an end."""
+        if sent > self._sent or not unreachable_seconds:
+            self._sent, self._failed = sent, failed
+        elif failed > self._failed and unreachable_seconds > PATIENCE_SECONDS:
+            raise BrokerError(f"{trouble}; no frame could be sent for {unreachable_seconds:.0f} s")

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from contextlib import suppress
 from multiprocessing.connection import Connection as Channel
 from typing import Any
@@ -30,11 +29,16 @@ EXIT_ORPHANED = 75
 FINAL = ("ended", "failed")
 
 
-class Start(msgspec.Struct, frozen=True):
-    """Order: send from this instant on."""
+class Connect(msgspec.Struct, frozen=True):
+    """Order: reach out to Kafka."""
 
     connection: Connection
     topic: str
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Order: send from this instant on."""
+
     partitions: int
     at_ns: int
 
@@ -43,6 +47,9 @@ class Stop(msgspec.Struct, frozen=True):
     """Order: intend no further frame, drain, end."""
 
     drain_seconds: float
+
+
+Order = Connect | Start | Stop
 
 
 class CameraProcess:
@@ -79,13 +86,17 @@ class CameraProcess:
             raise error
         return status
 
-    def start(self, connection: Connection, partitions: int, at_ns: int, topic: str = FRAMES) -> None:
-        """Send from the instant `at_ns` on (nanoseconds since the Unix epoch), or as soon after as all is rendered.
+    def connect(self, connection: Connection, topic: str = FRAMES) -> None:
+        """Reach out to Kafka, as soon as there is one: while pictures are rendered is a good time."""
+        self._order(Connect(connection, topic))
 
-        An instant that has passed when the last picture is rendered is moved to that moment: nothing was intended
-        while there was no camera. `partitions` is the number that the topic has.
+    def start(self, partitions: int, at_ns: int) -> None:
+        """Send from the instant `at_ns` on, nanoseconds since the Unix epoch; `partitions` is the number of the topic.
+
+        If pictures are not rendered by then, or Kafka was not reached `LEAD_SECONDS` before, all instants are later:
+        `status().start_ns` is what they count from. Comes after `connect`.
         """
-        self._order(Start(connection, topic, partitions, at_ns))
+        self._order(Start(partitions, at_ns))
 
     def stop(self, drain_seconds: float = DRAIN_SECONDS) -> CameraStatus:
         """End it: drain within `drain_seconds`, then by force. Returns the last news; may be called again."""
@@ -98,7 +109,7 @@ class CameraProcess:
         self._channel.close()
         return self._status
 
-    def _order(self, order: Start | Stop) -> None:
+    def _order(self, order: Order) -> None:
         with self._order_lock, suppress(OSError):  # a process that has ended needs no order, and its news say why
             self._channel.send(order)
 
@@ -139,6 +150,7 @@ class _ProcessSide:
         self._metrics_address = ""
         self._orders = threading.Condition()
         self._start: Start | None = None
+        self._refused: LamppostError | None = None
         self._closed = False
 
     def serve(self, plan: FleetPlan, instruments_factory: InstrumentsFactory) -> None:
@@ -147,11 +159,13 @@ class _ProcessSide:
             self._metrics_address = instruments.address
             job = self._job = CameraJob(plan, instruments.telemetry)
             signal.signal(signal.SIGTERM, lambda *_: self._stop(DRAIN_SECONDS))
-            threading.Thread(target=self._converse, name="orders", daemon=True).start()
+            threading.Thread(target=self._converse, args=(job,), name="orders", daemon=True).start()
             job.prepare()
             start = self._awaited_start(job)
+            if self._refused is not None:
+                raise self._refused
             if start is not None:
-                job.run(start.connection, start.topic, start.partitions, max(start.at_ns, time.time_ns()))
+                job.run(start.partitions, start.at_ns)
             self.say(state="ended")
         finally:
             instruments.close()
@@ -178,11 +192,11 @@ class _ProcessSide:
         with self._orders:
             self._orders.notify()
 
-    def _converse(self) -> None:
+    def _converse(self, job: CameraJob) -> None:
         try:
             while True:
                 if self._channel.poll(STATUS_SECONDS):
-                    self._obey(self._channel.recv())
+                    self._obey(job, self._channel.recv())
                 with self._say_lock:
                     if not self._closed:
                         self._channel.send(self._status())
@@ -190,10 +204,17 @@ class _ProcessSide:
             # the command is gone, killed perhaps, and nobody is left to account to
             os._exit(EXIT_ORPHANED)
 
-    def _obey(self, order: Start | Stop) -> None:
-        if isinstance(order, Stop):
-            self._stop(order.drain_seconds)
-            return
-        with self._orders:
-            self._start = order
-            self._orders.notify()
+    def _obey(self, job: CameraJob, order: Order) -> None:
+        match order:
+            case Connect(connection, topic):
+                try:
+                    job.connect(connection, topic)
+                except LamppostError as error:
+                    self._refused = error
+                    self._stop(0.0)
+            case Start():
+                with self._orders:
+                    self._start = order
+                    self._orders.notify()
+            case Stop(drain_seconds):
+                self._stop(drain_seconds)

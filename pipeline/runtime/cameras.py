@@ -46,9 +46,10 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
         console.print(f"{len(plan.cameras)} cameras to {connection.brokers}; metrics are listed at {discovery.url}")
         job = CameraJob(plan, instruments.telemetry)
         with _stopped_by_signals(lambda: job.stop(settings.lifecycle.drain_seconds)), _reported(job, console):
+            job.connect(connection, FRAMES)
             job.prepare()
             if not job.stopping:
-                job.run(connection, FRAMES, partitions, time.time_ns())
+                job.run(partitions, time.time_ns())
     finally:
         discovery.stop()
         instruments.close()

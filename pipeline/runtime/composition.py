@@ -75,9 +75,11 @@ class WorkerFactory:
         connection = connection_of(settings, f"{self.run}.worker-{slot}")
         eyes = load_eyes(device_of(settings), threads_of(settings), precision_of(settings))
         registry = CollectorRegistry()
-        telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
+        # a worker sees its own cameras alone, so each gets its share of the run's limit
+        camera_limit = settings.metrics.per_camera_limit // settings.run.workers
+        telemetry = PrometheusTelemetry(registry, Places(camera_limit))
         trace = Trace()
-        ledger = Ledger(Places(settings.metrics.per_camera_limit).label, telemetry)
+        ledger = Ledger(Places(camera_limit).label, telemetry)
         outbox = KafkaOutbox(connection, topic=FRAMES, transactional_id=transactional_id(self.run, slot))
         settlement = Settlement(
             gallery=self._gallery(),

@@ -30,11 +30,13 @@ from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
 from pipeline.runtime.taps import AlertTap, CustodyAudit
+from pipeline.runtime.targets import Targets
 from pipeline.runtime.topics import create
 from pipeline.streams.client import Connection
 from pipeline.streams.groups import begin_at
 from pipeline.streams.probe import probe
 from pipeline.streams.writer import RecordWriter
+from pipeline.telemetry.discovery import serve_discovery
 from pipeline.wire import watchlist as watchlist_wire
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ class _Demonstration:
                 lambda: "workers and shards are starting",
             )
             self._wait(lambda: self._cameras.check().state != "preparing", self._rendering)
+            self._targets = Targets(settings.metrics.host, self._run)
+            discovery = serve_discovery(self._targets.groups, settings.metrics.host, settings.metrics.port)
+            stack.callback(discovery.stop)
+            self._screen.say(f"metrics are listed at {discovery.url}")
             tap = AlertTap(connection, self._run)
             self._cameras.start(connection, settings.run.partitions, time.time_ns() + int(LEAD_SECONDS * 1e9))
             self._watch(supervision, tap)
@@ -150,6 +156,7 @@ class _Demonstration:
                 self._screen.say("ending: the cameras stop, and what is in hand is finished")
                 self._cameras.stop()
             cameras = self._cameras.check()
+            self._targets.update(status, cameras.metrics_address)
             work = self._work(status)
             self._screen.show(work, cameras, status, len(tap.alerts))
             done = consumed(work)

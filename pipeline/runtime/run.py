@@ -16,8 +16,9 @@ from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
+from pipeline.runtime.targets import Targets
 from pipeline.streams.probe import probe
-from pipeline.telemetry.discovery import TargetGroup, serve_discovery
+from pipeline.telemetry.discovery import serve_discovery
 
 if TYPE_CHECKING:
     from pipeline.actors.supervisor import RunStatus
@@ -45,8 +46,8 @@ def run(settings: Settings, verbose: bool) -> int:
 
         with supervised(settings, name, up.ray_address, verbose) as supervision:
             end.install()
-            targets = _Targets(settings.metrics.host, name)
-            discovery = serve_discovery(lambda: targets.groups, settings.metrics.host, settings.metrics.port)
+            targets = Targets(settings.metrics.host, name)
+            discovery = serve_discovery(targets.groups, settings.metrics.host, settings.metrics.port)
             try:
                 screen.say(_greeting(settings, name, supervision.adopted, discovery.url))
                 while not end.received:
@@ -63,24 +64,6 @@ def run(settings: Settings, verbose: bool) -> int:
             final = _work(supervision.stop(settings.lifecycle.drain_seconds))
     console.print(_farewell(final), soft_wrap=True)
     return 0
-
-
-class _Targets:
-    """The metrics endpoints of a run's processes, as Prometheus is told them."""
-
-    def __init__(self, host: str, run: str) -> None:
-        self._host = host
-        self._run = run
-        self.groups: tuple[TargetGroup, ...] = ()
-
-    def update(self, status: "RunStatus") -> None:
-        """Take in which processes there are now."""
-        workers = tuple(f"{self._host}:{each.metrics_port}" for each in status.workers if each.metrics_port)
-        shards = tuple(f"{self._host}:{each.metrics_port}" for each in status.shards if each.metrics_port)
-        self.groups = (
-            TargetGroup(workers, {"role": "worker", "run": self._run}),
-            TargetGroup(shards, {"role": "shard", "run": self._run}),
-        )
 
 
 def _work(status: "RunStatus") -> WorkReport:
