@@ -145,16 +145,21 @@ def keep(
     """
     ours, theirs = socket.socketpair()
     words = [str(theirs.fileno()), str(os.getpid()), str(grace_seconds), str(folder), *command]
-    with theirs, log.open("ab") as output:
-        guarding = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=None if environment is None else dict(environment),
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
+    try:
+        with theirs, log.open("ab") as output:
+            guarding = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=None if environment is None else dict(environment),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+    except OSError:
+        ours.close()
+        guard.remove(str(folder))
+        raise
     return Kept(guarding, ours, folder, log)
 
 

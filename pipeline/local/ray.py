@@ -1,34 +1,38 @@
-"""A Ray of one node on this machine, under a keeper, with token authentication and on the loopback interface alone."""
+"""A Ray of one node on this machine, under a guard, with token authentication and on the loopback interface alone."""
 
 import json
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, Self
 
 from pipeline.errors import ClusterError
 from pipeline.local.keeper import Kept, keep
 
 START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 1.0
+"""From SIGTERM to SIGKILL. Who stops Ray has ended its actors; a raylet would wait longer for idle workers."""
 LOOK_SECONDS: Final = 0.02
+TEMPORARY: Final = "/tmp"
+"""Ray's sockets lie some 70 bytes below and may have 107, so TMPDIR is followed only where this is not writable."""
 SMALLEST_OBJECT_STORE: Final = 80 * 1024 * 1024
 """Bytes; Ray takes no less, and Lamppost puts nothing in it."""
 
-_QUIET: Final[Mapping[str, str]] = {
+_SWITCHES: Final[Mapping[str, str]] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray replaces a loopback address by the machine's own unless its clusters are off, which this switch does on Linux
     # too, whatever its name says
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_DEDUP_LOGS": "0",
     # no spare workers: each is a Python process, and actors get one of their own anyway
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_metrics_collection": "0",
+    # the two of them silence warnings: lines of workers are not merged, and a coming change of GPU variables
+    "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -45,18 +49,24 @@ class LocalRay:
         cpus: int,
         gpus: int = 0,
         dashboard: bool = False,
+        worker_logs: bool = False,
         object_store_bytes: int = SMALLEST_OBJECT_STORE,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`environment` is added to that of every process of this Ray, such as thread counts for its actors."""
-        self._init: dict[str, object] = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "include_dashboard": dashboard,
-            "object_store_memory": object_store_bytes,
+        """`environment` is added to that of every process of this Ray, such as thread counts for its actors.
+
+        `worker_logs` lets drivers print what actors print (``ray.init(log_to_driver=True)``), `dashboard` serves Ray's
+        dashboard and its state interface; each costs a process or more.
+        """
+        self._wanted: dict[str, object] = {
+            "cpus": cpus,
+            "gpus": gpus,
+            "dashboard": dashboard,
+            "worker_logs": worker_logs,
+            "object_store_bytes": object_store_bytes,
         }
         self.environment: Mapping[str, str] = {
-            **_QUIET,
+            **_SWITCHES,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             **(environment or {}),
@@ -64,13 +74,21 @@ class LocalRay:
         self._kept: Kept | None = None
         self._deadline = 0.0
         self.address = ""
-        """host:port of the head, for `ray.init`."""
+        """host:port of the head, for `ray.init`; empty until it answers."""
+        self.dashboard = ""
+        """host:port of the dashboard; empty without one."""
+        self.ports: Mapping[str, list[int]] = {}
+        """The loopback ports that were open when it answered, by process; each actor opens one more."""
         self.folder = Path()
         """Ray's temporary folder: sessions, sockets and logs."""
 
-    def __enter__(self) -> "LocalRay":
+    def __enter__(self) -> Self:
         self.start()
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -80,40 +98,28 @@ class LocalRay:
 
     def start(self) -> None:
         """Begin to start; raises ClusterError if that is refused."""
-        # sockets below it may have 107 bytes, so it does not follow TMPDIR
-        self.folder = Path(tempfile.mkdtemp(prefix="lp-ray-", dir="/tmp"))
-        self._deadline = time.monotonic() + START_SECONDS
-        specification = {
-            "init": {**self._init, "_temp_dir": str(self.folder / "r")},
-            "address_file": str(self._address_file),
-        }
-        script = Path(__file__).with_name("ray_head.py")
+        parent = TEMPORARY if os.access(TEMPORARY, os.W_OK) else None
         try:
-            self._kept = keep(
-                # -P: without it the script's folder comes first on the path, and this module would be taken for Ray
-                [sys.executable, "-P", str(script), json.dumps(specification)],
-                folder=self.folder,
-                log=self.folder / "head.log",
-                environment={**_without_ray(os.environ), **self.environment},
-                grace_seconds=2.0,
-            )
+            self.folder = Path(tempfile.mkdtemp(prefix="lp-ray-", dir=parent))
+            self._kept = self._keep()  # removes the folder if it fails
         except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
             raise ClusterError(f"a local Ray cannot be started: {error}") from error
+        self._deadline = time.monotonic() + START_SECONDS
 
     def answers(self) -> bool:
         """Whether it is up and `address` is set; raises ClusterError, and stops it, if it ended or is late."""
         if self.address:
             return True
         if self._address_file.exists():
-            self.address = self._address_file.read_text()
+            told: dict[str, Any] = json.loads(self._address_file.read_text(encoding="utf-8"))
+            self.address, self.dashboard, self.ports = told["address"], told["dashboard"] or "", told["ports"]
             return True
         died = not self.alive()
         if died or time.monotonic() > self._deadline:
-            last = self._kept.last_log_line() if self._kept else "it was not started"
+            said = self.last_log_line()
             self.stop()
             how = "ended while it was starting" if died else f"was not up within {START_SECONDS:.0f} s"
-            raise ClusterError(f"the local Ray {how}: {last}")
+            raise ClusterError(f"the local Ray {how}: {said}")
         return False
 
     def wait(self) -> None:
@@ -122,23 +128,50 @@ class LocalRay:
             time.sleep(LOOK_SECONDS)
 
     @property
+    def log_folder(self) -> Path:
+        """Where the logs of Ray's own processes and of the actors are, once it answers."""
+        return self.folder / "r" / "session_latest" / "logs"
+
+    @property
     def pid(self) -> int:
-        """Process id of the head's parent."""
+        """Process id above Ray's own processes; 0 before the start and after the end."""
         return self._kept.pid if self._kept else 0
 
+    @property
+    def guard_pid(self) -> int:
+        """The process id of the guard: the root of the tree to measure; 0 as `pid`."""
+        return self._kept.guard_pid if self._kept else 0
+
     def alive(self) -> bool:
-        """Whether the head is still there."""
+        """Whether Ray's own processes are all there; actors come and go without it."""
         return self._kept is not None and self._kept.alive()
 
+    def last_log_line(self) -> str:
+        """The line of the head's log that tells best why it ended."""
+        return self._kept.last_log_line() if self._kept else "it was not started"
+
     def stop(self) -> None:
-        """End every process of this Ray and remove its folder."""
+        """End every process of this Ray, actors too, and remove its folder; does nothing if it is not there."""
         if self._kept is not None:
-            self._kept.stop()
+            self._kept.stop(STOP_SECONDS)
             self._kept = None
+            self.address = ""
 
     @property
     def _address_file(self) -> Path:
         return self.folder / "address"
+
+    def _keep(self) -> Kept:
+        told = {**self._wanted, "folder": str(self.folder / "r"), "address_file": str(self._address_file)}
+        script = Path(__file__).with_name("ray_head.py")
+        return keep(
+            # -P: without it the script's folder comes first on the path, and this module would be taken for Ray
+            [sys.executable, "-P", str(script), json.dumps(told)],
+            folder=self.folder,
+            log=self.folder / "head.log",
+            environment={**_without_ray(os.environ), **self.environment},
+            grace_seconds=STOP_SECONDS,
+        )
 
 
 def _without_ray(environment: Mapping[str, str]) -> dict[str, str]:
