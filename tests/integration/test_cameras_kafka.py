@@ -94,7 +94,8 @@ def test_frames_on_the_topic_are_those_that_were_sent(
     plan = fleet(3.0)
     process = CameraProcess(plan, INSTRUMENTS)
     try:
-        process.start(kafka, PARTITIONS, time.time_ns(), topic)
+        process.connect(kafka, topic)
+        process.start(PARTITIONS, time.time_ns())
         eventually(lambda: process.check().state == "ended", "the end", 60.0)
     finally:
         status = process.stop()
@@ -111,7 +112,8 @@ def test_stop_drains_and_leaves_nothing_uncounted(
     plan = fleet(20.0)
     process = CameraProcess(plan, INSTRUMENTS)
     try:
-        process.start(kafka, PARTITIONS, time.time_ns(), topic)
+        process.connect(kafka, topic)
+        process.start(PARTITIONS, time.time_ns())
         eventually(lambda: summed(process.check().counts).sent >= 40, "forty frames", 60.0)
     finally:
         status = process.stop()

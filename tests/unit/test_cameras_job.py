@@ -7,7 +7,7 @@ import pytest
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.plan import FolderCamera, SyntheticCamera, VideoCamera
 from pipeline.errors import BrokerError, InputError, ResourceError
-from pipeline.runtime.camera_job import CameraStatus, require_broker, require_memory
+from pipeline.runtime.camera_job import CameraStatus, Patience, require_memory
 from pipeline.runtime.cameras import described, progress_line, synthetic_cameras, totals_line
 from pipeline.runtime.settings import Cameras, Demo, Settings
 from pipeline.synthetic.seeds import Population, entry_id, group
@@ -61,9 +61,19 @@ def test_loops_that_do_not_fit_are_refused() -> None:
 
 def test_short_outage_is_borne_and_a_long_one_is_not() -> None:
     """Cameras go on while Kafka is away for a moment, and end with its address when it stays away."""
-    require_broker(14.0, "Kafka at k:9092: refused")
+    patience = Patience()
+    patience.check(sent=10, failed=0, unreachable_seconds=0.0, trouble="")
+    patience.check(sent=10, failed=40, unreachable_seconds=14.0, trouble="Kafka at k:9092: refused")
     with pytest.raises(BrokerError, match=r"Kafka at k:9092: refused; no frame could be sent for 16 s"):
-        require_broker(16.0, "Kafka at k:9092: refused")
+        patience.check(sent=10, failed=44, unreachable_seconds=16.0, trouble="Kafka at k:9092: refused")
+
+
+def test_idle_connection_that_was_closed_is_no_outage() -> None:
+    """A camera of a frame per minute is not ended by a closed connection, since none of its frames failed."""
+    patience = Patience()
+    patience.check(sent=10, failed=2, unreachable_seconds=0.0, trouble="")
+    patience.check(sent=10, failed=2, unreachable_seconds=50.0, trouble="Kafka at k:9092: closed")
+    patience.check(sent=11, failed=2, unreachable_seconds=60.0, trouble="Kafka at k:9092: closed")
 
 
 def test_lines_say_how_far_it_is() -> None:
