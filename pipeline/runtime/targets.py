@@ -21,7 +21,7 @@ class Targets:
         return self._groups
 
     def update(self, status: "RunStatus", cameras: str = "") -> None:
-        """Take in which processes there are now; `cameras` is the address of the producers' metrics, if there are any."""
+        """Take in which processes there are now; `cameras` is the address of the producers' metrics, if any."""
         by_role = {
             "worker": tuple(f"{self._host}:{each.metrics_port}" for each in status.workers if each.metrics_port),
             "shard": tuple(f"{self._host}:{each.metrics_port}" for each in status.shards if each.metrics_port),
