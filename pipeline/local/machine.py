@@ -18,14 +18,15 @@ MEMBERSHIP: Final = Path("/proc/self/cgroup")
 
 def cores() -> int:
     """Cores that this process may keep busy: those of its affinity, or its CPU quota rounded up; 1 at least."""
-    allowed = len(os.sched_getaffinity(0))
-    return max(1, math.ceil(min(allowed, *(_quota(folder) for folder in _groups()))))
+    allowed = float(len(os.sched_getaffinity(0)))
+    return max(1, math.ceil(min([allowed, *map(_quota, _groups())])))
 
 
 def memory_available() -> int:
     """Bytes that can be taken without swapping, of the machine or of the container, whichever is less."""
     rooms = [room for folder in _groups() if (room := _memory_room(folder)) is not None]
-    return min([psutil.virtual_memory().available, *rooms])
+    available: int = psutil.virtual_memory().available
+    return min([available, *rooms])
 
 
 def disk_free(folder: Path) -> int:
@@ -61,7 +62,7 @@ def _groups() -> Iterator[Path]:
                 path = line.removeprefix("0::/")
     own = CGROUPS / path
     yield own
-    while own != CGROUPS:
+    while CGROUPS in own.parents:
         own = own.parent
         yield own
 
