@@ -137,7 +137,7 @@ def start_kafka(
     from pipeline.cli.progress import fetching_progress
     from pipeline.runtime import kafka as job
 
-    with fetching_progress("Apache Kafka") as progress:
+    with fetching_progress() as progress:
 
         def ready(address: str) -> None:
             typer.echo(f"Kafka answers at {address}; Ctrl-C ends it and removes what it holds")

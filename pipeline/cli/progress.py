@@ -6,7 +6,15 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 
 @contextmanager
@@ -42,25 +50,31 @@ def loading_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def fetching_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the bytes of a download, a line where there is no terminal, and nothing if there is no download."""
+def fetching_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step of a preparation, a line where there is no terminal, and nothing if nothing is missing."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _announced(name)
+        yield _announced()
         return
     with Progress(
-        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), console=console, transient=True
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), console=console, transient=True
     ) as bars:
-        task = bars.add_task(name, total=None, visible=False)
-        yield lambda done, total: bars.update(task, completed=done, total=total, visible=done < total)
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total, visible=done < total)
+
+        yield show
 
 
-def _announced(name: str) -> Callable[[int, int], None]:
-    said: list[str] = []
+def _announced() -> Callable[[str, int, int], None]:
+    said: set[str] = set()
 
-    def show(done: int, total: int) -> None:
-        if done < total and not said:
-            said.append(name)
-            typer.echo(f"fetching {name}: {total / 1e6:.0f} MB", err=True)
+    def show(what: str, done: int, total: int) -> None:
+        if done < total and what not in said:
+            said.add(what)
+            typer.echo(what, err=True)
 
     return show

@@ -12,11 +12,13 @@ LOOK_SECONDS = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def start(settings: Settings, port: int, progress: Callable[[int, int], None], ready: Callable[[str], None]) -> None:
+def start(
+    settings: Settings, port: int, progress: Callable[[str, int, int], None], ready: Callable[[str], None]
+) -> None:
     """Run a local Kafka until SIGINT or SIGTERM, and remove it.
 
-    `port` 0 takes a free one; `progress` is told the bytes fetched and the bytes in all if Kafka has to be fetched;
-    `ready` is told the address once it answers. Raises ResourceError if it can't be started, BrokerError if it ends by
+    `port` 0 takes a free one; `progress` is told the step, how much of it is done and of all, if Kafka has to be
+    fetched; `ready` is told the address once it answers. Raises ResourceError if it can't be started, BrokerError if it ends by
     itself.
     """
     kafka = LocalKafka(port=port, progress=progress)

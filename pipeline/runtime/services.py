@@ -68,7 +68,9 @@ def services(settings: Settings, say: Callable[[str], None]) -> Iterator[Service
             stack.callback(ray.stop)
         result = Services(settings, ray, None, None)
         if settings.kafka.brokers is None:
-            kafka = result.kafka = LocalKafka(progress=lambda what, done, total: say(f"{what}: {done:,} of {total:,}"))
+            kafka = result.kafka = LocalKafka(
+                progress=lambda what, done, total: say(f"{what}: {100 * done // max(1, total)} %")
+            )
             starter = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="kafka"))
 
             def start() -> None:
