@@ -18,8 +18,8 @@ def start(
     """Run a local Kafka until SIGINT or SIGTERM, and remove it.
 
     `port` 0 takes a free one; `progress` is told the step, how much of it is done and of all, if Kafka has to be
-    fetched; `ready` is told the address once it answers. Raises ResourceError if it can't be started, BrokerError if it ends by
-    itself.
+    fetched; `ready` is told the address once it answers. Raises ResourceError if it can't be started, BrokerError if it
+    ends by itself.
     """
     kafka = LocalKafka(port=port, progress=progress)
     told = threading.Event()
