@@ -9,8 +9,8 @@ PR_SET_CHILD_SUBREAPER). When the parent PARENT has died, or has shut its end of
 after GRACE seconds SIGKILL, FOLDER is removed, and the guard ends. Two signs are watched because each alone can fail:
 the socket stays open if another child of the parent inherited its end, and a parent that lives can want an end too.
 
-What it says on SOCKET, a line each: ``started PID`` and, once COMMAND has ended, ``exited CODE`` (negative: by that
-signal). What it is told: one line with the GRACE that shall hold instead, before the end is shut.
+What it says on SOCKET, a line each: ``started PID`` or ``failed WHY`` and, once COMMAND has ended, ``exited CODE``
+(negative: by that signal). What it is told: one line with the GRACE that shall hold instead, before the end is shut.
 
 Standard library only and few imports, since it is started each time: about 30 ms and 7 MB. Linux only.
 """
@@ -52,10 +52,14 @@ class Guard:
     def start(self, command: list[str]) -> None:
         """Start `command`; it is killed if the guard is."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        told, tell = os.pipe()
         self.command = os.fork()
         if self.command == 0:
-            become(command)
-        self.say(f"started {self.command}")
+            become(command, tell)
+        os.close(tell)
+        fault = os.read(told, 4096)  # nothing once the command runs, which closes the other end
+        os.close(told)
+        self.say(f"failed {fault.decode()}" if fault else f"started {self.command}")
 
     def wait_for_parent(self) -> None:
         """Return once the parent has died or wants the end."""
@@ -112,8 +116,11 @@ class Guard:
             select.select([self.woken], [], [], CHILD_CHECK_SECONDS)
 
 
-def become(command: list[str]) -> None:
-    """Turn this forked child into `command`, with the signals as a shell would set them; does not return."""
+def become(command: list[str], tell: int) -> None:
+    """Turn this forked child into `command`, with the signals as a shell would set them; does not return.
+
+    If that fails, the reason goes to `tell`.
+    """
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.set_wakeup_fd(-1)
@@ -122,7 +129,7 @@ def become(command: list[str]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execv(command[0], command)
     except OSError as error:
-        os.write(2, f"{command[0]} cannot be run: {error.strerror}\n".encode())
+        os.write(tell, f"{command[0]} cannot be run: {error.strerror}".encode())
     finally:
         os._exit(127)
 

@@ -48,7 +48,7 @@ class Kept:
 
     @property
     def exit_code(self) -> int | None:
-        """What the command ended with (negative: by that signal, 127: it could not be run); None while it runs.
+        """What the command ended with (negative: by that signal); None while it runs.
 
         -9 if its guard was killed, since the command is killed then too.
         """
@@ -97,15 +97,15 @@ class Kept:
         deadline = time.monotonic() + START_SECONDS
         while b"\n" not in self._heard and not self._over and time.monotonic() < deadline:
             self._hear(0.1)
-        word, _, number = self._heard.partition(b"\n")[0].decode().partition(" ")
+        word, _, told = self._heard.partition(b"\n")[0].decode().partition(" ")
         if word == "started":
-            return int(number)
-        said = self.last_log_line()
+            return int(told)
+        why = told or f"its guard did not start: {self.last_log_line()}"
         self._guard.kill()
         self._guard.wait()
         self._socket.close()
         guard.remove(str(self.folder))
-        raise OSError(f"the process that guards {self.folder} did not start: {said}")
+        raise OSError(why)
 
     def _hear(self, timeout: float) -> None:
         """Take what the guard has said, waiting at most `timeout` seconds for it."""
@@ -141,7 +141,7 @@ def keep(
 
     `environment` replaces this process's own. Standard output and error are appended to `log`. `grace_seconds` after
     SIGTERM what is left gets SIGKILL, should this process die; see stop() for an end on purpose. Raises OSError, and
-    removes `folder`, if the guard cannot be started.
+    removes `folder`, if the command or its guard cannot be started.
     """
     ours, theirs = socket.socketpair()
     words = [str(theirs.fileno()), str(os.getpid()), str(grace_seconds), str(folder), *command]

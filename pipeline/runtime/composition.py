@@ -5,6 +5,7 @@ The factories are what travels to Ray: plain values that build everything in the
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
 from pipeline.core.pressure import Overload, Policy
 from pipeline.errors import SettingsError
-from pipeline.ports import Assigned, FrameSource, Revoked
+from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSource, Revoked
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
@@ -58,22 +59,40 @@ def transactional_id(run: str, slot: int) -> str:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """What turns JPEGs into templates, and the cosine from which two templates are the same person's."""
+
+    decode: Decode
+    detector: Detector
+    align: Align
+    embedder: Embedder
+    threshold: float
+
+
+def shipped_looking(settings: Settings) -> Looking:
+    """The shipped networks; raises ModelError if they can't be had, SettingsError if they can't be used as set."""
+    from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
+    from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
+    from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
+
+    eyes = load_eyes(device_of(settings), threads_of(settings), precision_of(settings))
+    return Looking(decode_jpeg, eyes.detector, align, eyes.embedder, eyes.operating_point.threshold)
+
+
+@dataclass(frozen=True)
 class WorkerFactory:
-    """Builds a vision worker's parts in the worker's own process."""
+    """Builds a vision worker's parts in the worker's own process; `look` is called there."""
 
     settings: Settings
     run: str
+    look: Callable[[Settings], Looking] = shipped_looking
 
     def __call__(self, slot: int) -> WorkerParts:
         """The parts of the worker in `slot`; raises LamppostError if one of them can't be had."""
-        from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
-        from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
-        from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
-
         settings = self.settings
         clock = SystemClock()
         connection = connection_of(settings, f"{self.run}.worker-{slot}")
-        eyes = load_eyes(device_of(settings), threads_of(settings), precision_of(settings))
+        looking = self.look(settings)
         registry = CollectorRegistry()
         # a worker sees its own cameras alone, so each gets its share of the run's limit
         camera_limit = settings.metrics.per_camera_limit // settings.run.workers
@@ -86,9 +105,9 @@ class WorkerFactory:
             outbox=outbox,
             history=KafkaAlertHistory(connection, topic=ALERTS, decode=_cooldown_of),
             criteria=Criteria(
-                threshold=_or_shipped(settings.matching.threshold, eyes.operating_point.threshold),
+                threshold=_or_shipped(settings.matching.threshold, looking.threshold),
                 top_k=settings.matching.top_k,
-                embedder_version=eyes.embedder.version,
+                embedder_version=looking.embedder.version,
                 run=self.run,
                 slot=slot,
             ),
@@ -98,7 +117,7 @@ class WorkerFactory:
             trace=trace,
         )
         intake = Intake(
-            decode=decode_jpeg,
+            decode=looking.decode,
             threads=settings.batch.decode_threads or threads_of(settings),
             overload=Overload(Policy(settings.overload.policy), int(settings.overload.max_age_seconds * 1e9)),
             clocks=ClockTrust(int(settings.overload.clock_tolerance_seconds * 1e9)),
@@ -107,7 +126,7 @@ class WorkerFactory:
         loop = BatchLoop(
             open_source=SourceOpening(connection, settings),
             intake=intake,
-            sight=Sight(detector=eyes.detector, align=align, embedder=eyes.embedder, trace=trace),
+            sight=Sight(detector=looking.detector, align=looking.align, embedder=looking.embedder, trace=trace),
             settlement=settlement,
             telemetry=telemetry,
             trace=trace,
@@ -177,13 +196,13 @@ def threads_of(settings: Settings) -> int:
     return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.run.workers)
 
 
-def run_plan(settings: Settings, run: str) -> RunPlan:
-    """What the supervisor of `run` keeps alive."""
+def run_plan(settings: Settings, run: str, look: Callable[[Settings], Looking] = shipped_looking) -> RunPlan:
+    """What the supervisor of `run` keeps alive; `look` gives its workers their eyes."""
     return RunPlan(
         run=run,
         workers=settings.run.workers,
         shards=settings.matching.shards,
-        make_worker=WorkerFactory(settings, run),
+        make_worker=WorkerFactory(settings, run, look),
         make_shard=ShardFactory(settings, run),
         lease_seconds=settings.lifecycle.lease_seconds,
         heartbeat=Heartbeat(settings),

@@ -96,9 +96,10 @@ class _Demonstration:
             audit = CustodyAudit(connection, self._run)
             begin_at(connection, settings.run.group, FRAMES, audit.frame_starts)
             self._wait(lambda: self._up.ray_ready, lambda: "Ray is starting")
-            from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # Ray reads its environment when imported
+            from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
+            from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # as above
 
-            supervision = stack.enter_context(supervised(settings, self._run, self._up.ray_address, verbose))
+            supervision = stack.enter_context(supervised(run_plan(settings, self._run), self._up.ray_address, verbose))
             self._end.install()
             self._wait(
                 lambda: enrolment.complete, lambda: f"the watchlist is being made, {enrolment.done} people so far"

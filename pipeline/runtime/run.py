@@ -42,9 +42,10 @@ def run(settings: Settings, verbose: bool) -> int:
             if end.received:
                 raise KeyboardInterrupt
             time.sleep(TICK_SECONDS / 5)
-        from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # Ray reads its environment when imported
+        from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
+        from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # as above
 
-        with supervised(settings, name, up.ray_address, verbose) as supervision:
+        with supervised(run_plan(settings, name), up.ray_address, verbose) as supervision:
             end.install()
             targets = Targets(settings.metrics.host, name)
             discovery = serve_discovery(targets.groups, settings.metrics.host, settings.metrics.port)

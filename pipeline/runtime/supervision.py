@@ -12,8 +12,6 @@ from ray.exceptions import RayError
 
 from pipeline.actors.supervisor import SUPERVISOR, RunPlan, RunStatus, Supervisor
 from pipeline.errors import ClusterError
-from pipeline.runtime.composition import run_plan
-from pipeline.runtime.settings import Settings
 
 RENEWALS_PER_LEASE = 8
 ANSWER_SECONDS = 10.0
@@ -103,10 +101,10 @@ class Supervision:
 
 
 @contextmanager
-def supervised(settings: Settings, run: str, address: str, verbose: bool) -> Iterator[Supervision]:
+def supervised(plan: RunPlan, address: str, verbose: bool) -> Iterator[Supervision]:
     """A run on the Ray at `address`, started or adopted; it is ended with the block if that did not end it."""
-    with connected(address, run, verbose):
-        supervision = Supervision(run_plan(settings, run))
+    with connected(address, plan.run, verbose):
+        supervision = Supervision(plan)
         try:
             yield supervision
         finally:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.shard import FaissShard
-from pipeline.records import Probes, WatchlistEntry
+from pipeline.records import Probes, ShardReply, WatchlistEntry
 
 D = 4
 PROBES = Probes(np.eye(D, dtype=np.float32)[:1], np.zeros(1, np.int64))
@@ -62,7 +62,7 @@ def test_searches_see_whole_versions_while_the_index_changes() -> None:
     writer = threading.Thread(target=change)
     writer.start()
     try:
-        replies = {}
+        replies: dict[int, ShardReply] = {}
         deadline = time.monotonic() + 20.0
         while len(replies) < 50 and time.monotonic() < deadline:
             reply = shard.search(PROBES, 2)
