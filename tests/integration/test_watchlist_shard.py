@@ -1,0 +1,325 @@
+"""Watchlist shards as Ray actors behind a gallery: changes of the topic take effect at once, and a loss is said."""
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.actors.gallery import RayGallery
+from pipeline.actors.shard_reply import CALL_BYTES
+from pipeline.actors.watchlist_shard import ShardParts, ShardStatus, WatchlistShard
+from pipeline.catalog.topics import TOPICS, WATCHLIST
+from pipeline.core.sharding import shard_of
+from pipeline.errors import ModelError, ShardUnavailable
+from pipeline.records import OutgoingRecord, Probes, WatchlistEntry
+from pipeline.runtime.settings import Kafka, Matching, Settings
+from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
+from pipeline.streams.client import Connection
+from pipeline.streams.topics import TopicAdmin
+from pipeline.streams.writer import RecordWriter
+from pipeline.wire.watchlist import encode, encode_removal
+
+pytestmark = pytest.mark.integration
+
+D = 128
+SHARDS = 2
+TAKES_EFFECT_SECONDS = 1.0
+START_SECONDS = 90.0
+NOW_NS = time.time_ns()
+
+
+def template(axis: int) -> NDArray[np.float32]:
+    """A unit vector along one axis."""
+    vector = np.zeros(D, np.float32)
+    vector[axis] = 1.0
+    return vector
+
+
+def probe(axis: int, capture_ns: int = NOW_NS) -> Probes:
+    """One face that looks like the template of that axis."""
+    return Probes(template(axis)[None], np.array([capture_ns], np.int64))
+
+
+@pytest.fixture(scope="module")
+def ray_connection() -> Iterator[Any]:
+    """The module ray, connected to a Ray of this file's own.
+
+    In this process and not a `LocalRay`, whose environment would have to be set before anything imported ray.
+    """
+    import ray  # noqa: PLC0415  # it takes a second, which other tests need not spend
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="lp-ray-", dir="/tmp") as folder:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        ray.init(
+            num_cpus=1,
+            include_dashboard=False,
+            object_store_memory=80 * 1024 * 1024,
+            log_to_driver=False,
+            configure_logging=False,
+            _temp_dir=folder,
+        )
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def settings(kafka: Connection) -> Settings:
+    """Settings of a run on the tests' Kafka, whose watchlist topic is there."""
+    TopicAdmin(kafka).create([topic for topic in TOPICS if topic.name == WATCHLIST], partitions=1)
+    return Settings(kafka=Kafka(brokers=kafka.brokers), matching=Matching(shards=SHARDS))
+
+
+class Watchlist:
+    """Writes to the topic under ids of this test's own."""
+
+    def __init__(self, connection: Connection, prefix: str) -> None:
+        self._writer = RecordWriter(connection)
+        self._prefix = prefix
+        self._names: set[str] = set()
+
+    def name(self, number: int, shard: int) -> str:
+        """An id, different for each number, that lies in a shard."""
+        candidates = (f"{self._prefix}{number}-{attempt}" for attempt in range(1000))
+        return next(name for name in candidates if shard_of(name, SHARDS) == shard)
+
+    def put(self, name: str, axis: int, expires_ns: int | None = None) -> None:
+        """Add or replace an entry."""
+        self._names.add(name)
+        self._writer.write([encode(WatchlistEntry(name, template(axis), f"case/{axis}", "default", expires_ns), D)])
+
+    def write(self, record: OutgoingRecord) -> None:
+        """Write any record."""
+        self._writer.write([record])
+
+    def remove(self, name: str) -> None:
+        """Take an entry off."""
+        self._writer.write([encode_removal(name)])
+
+    def close(self) -> None:
+        """Leave nobody on the list."""
+        self._writer.write([encode_removal(name) for name in sorted(self._names)])
+        self._writer.close()
+
+
+@pytest.fixture
+def watchlist(kafka: Connection, settings: Settings, prefix: str) -> Iterator[Watchlist]:
+    """The topic, to write to."""
+    listed = Watchlist(kafka, prefix)
+    yield listed
+    listed.close()
+
+
+class Shards:
+    """The actors of one run."""
+
+    def __init__(self, ray: Any, run: str) -> None:
+        self._ray = ray
+        self.run = run
+        self.actors: dict[int, Any] = {}
+
+    def start(self, number: int, factory: Callable[[int], ShardParts], lease_seconds: float = 60.0) -> None:
+        """Start one as a supervisor does."""
+        actor = self._ray.remote(WatchlistShard)
+        self.actors[number] = actor.options(
+            name=f"shard-{number}", namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0
+        ).remote(number, factory, lease_seconds)
+
+    def status(self, number: int) -> ShardStatus:
+        """What one says of itself."""
+        status: ShardStatus = self._ray.get(self.actors[number].status.remote(0), timeout=60)
+        return status
+
+    def stop(self, number: int) -> ShardStatus:
+        """End one in peace; its last status."""
+        status: ShardStatus = self._ray.get(self.actors[number].stop.remote(5.0), timeout=30)
+        return status
+
+    def kill(self, number: int) -> None:
+        """End one at once."""
+        self._ray.kill(self.actors.pop(number))
+
+
+@pytest.fixture
+def shards(ray_connection: Any, prefix: str) -> Iterator[Shards]:
+    """A run of the test's own without any shard yet; those that it starts are ended after it."""
+    started = Shards(ray_connection, f"{prefix}run")
+    yield started
+    for number in list(started.actors):
+        started.kill(number)
+
+
+@pytest.fixture(scope="module")
+def serving(ray_connection: Any, settings: Settings) -> Iterator[Shards]:
+    """All shards of a run, following the topic; a test that ends one starts its successor."""
+    started = Shards(ray_connection, "serving")
+    for number in range(SHARDS):
+        started.start(number, ShardFactory(settings, started.run))
+    gallery(started, deadline_seconds=START_SECONDS).search(probe(0), 1)
+    yield started
+    for number in list(started.actors):
+        started.kill(number)
+
+
+def gallery(shards: Shards, policy: Any = "wait", deadline_seconds: float = 10.0) -> RayGallery:
+    """The gallery of a worker of that run."""
+    return RayGallery(namespace=shards.run, shards=SHARDS, deadline_seconds=deadline_seconds, on_shard_loss=policy)
+
+
+def objects_created(ray: Any) -> int:
+    """How many objects ever entered the object store of this Ray."""
+    from ray._private.internal_api import node_stats  # noqa: PLC0415  # as above
+
+    (node,) = ray.nodes()
+    address, port = node["NodeManagerAddress"], node["NodeManagerPort"]
+    stats: Any = node_stats(address, port, include_memory_info=False)  # type: ignore[no-untyped-call]  # Ray's own
+    return int(stats.store_stats.cumulative_created_objects)
+
+
+def match(sought: RayGallery, axis: int, capture_ns: int = NOW_NS) -> tuple[str, str] | None:
+    """Id and reference of who looks exactly like the template of that axis."""
+    (candidates,) = sought.search(probe(axis, capture_ns), 3).candidates
+    return (candidates[0].entry, candidates[0].reference) if candidates and candidates[0].score > 0.99 else None
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_changes_take_effect_within_a_second(
+    serving: Shards, watchlist: Watchlist, eventually: Callable[..., None], shard: int
+) -> None:
+    """Add, replace, expire and remove, in either shard, without a restart of anything."""
+    sought = gallery(serving)
+    name = watchlist.name(1, shard)
+    watchlist.put(name, axis=1)
+    eventually(lambda: match(sought, 1) == (name, "case/1"), "addition", TAKES_EFFECT_SECONDS)
+    watchlist.put(name, axis=2)
+    eventually(lambda: match(sought, 2) == (name, "case/2"), "replacement", TAKES_EFFECT_SECONDS)
+    assert match(sought, 1) is None
+    watchlist.put(name, axis=2, expires_ns=NOW_NS)
+    eventually(lambda: match(sought, 2) is None, "expiry", TAKES_EFFECT_SECONDS)
+    assert match(sought, 2, NOW_NS - 1) == (name, "case/2")
+    watchlist.remove(name)
+    eventually(lambda: match(sought, 2, NOW_NS - 1) is None, "removal", TAKES_EFFECT_SECONDS)
+
+
+def test_expired_entry_is_destroyed_without_traffic(
+    serving: Shards, watchlist: Watchlist, eventually: Callable[..., None]
+) -> None:
+    """180 s after its expiry an entry is gone from the shard though the topic is silent."""
+    name = watchlist.name(1, 0)
+    before = serving.status(0)
+    watchlist.put(name, axis=3, expires_ns=time.time_ns() - 179 * 10**9)
+    eventually(lambda: serving.status(0).entries == before.entries + 1, "addition", TAKES_EFFECT_SECONDS)
+    listed = serving.status(0)
+    eventually(lambda: serving.status(0).entries == before.entries, "destruction", 3.0)
+    assert serving.status(0).version == listed.version
+
+
+def test_garbage_is_counted_and_heartbeats_move_the_version(
+    serving: Shards, watchlist: Watchlist, settings: Settings, eventually: Callable[..., None]
+) -> None:
+    """Neither stops a shard, and both shards reach the same version."""
+    name = watchlist.name(1, 1)
+    before = serving.status(1)
+    watchlist.write(OutgoingRecord(WATCHLIST, name.encode(), b"\xc1", (("schema-version", b"1"),), partition=0))
+    watchlist.remove(name)
+    Heartbeat(settings)()
+    eventually(lambda: serving.status(1).version == before.version + 3, "version", TAKES_EFFECT_SECONDS)
+    eventually(lambda: serving.status(0).version == before.version + 3, "version", TAKES_EFFECT_SECONDS)
+    assert serving.status(1).malformed == before.malformed + 1
+    assert serving.status(0).state == serving.status(1).state == "running"
+
+
+def test_missing_shard_is_said_and_its_successor_found(
+    serving: Shards, settings: Settings, watchlist: Watchlist, eventually: Callable[..., None]
+) -> None:
+    """`degrade` answers from the rest with its fraction, `wait` names who is missing; a successor serves once it has
+    read what was listed before it started."""
+    kept, lost = watchlist.name(1, 0), watchlist.name(2, 1)
+    watchlist.put(kept, axis=4)
+    watchlist.put(lost, axis=5)
+    waiting, degrading = gallery(serving, "wait", 0.5), gallery(serving, "degrade")
+    for sought in (waiting, degrading):
+        eventually(lambda sought=sought: match(sought, 5) == (lost, "case/5"), "addition", TAKES_EFFECT_SECONDS)
+    serving.kill(1)
+    with pytest.raises(ShardUnavailable, match=rf"^shard-1 of run {serving.run} did not answer within 0\.5 s$"):
+        waiting.search(probe(4), 3)
+    part = degrading.search(probe(4), 3)
+    assert (part.candidates[0][0].entry, part.fraction_searched) == (kept, 0.5)
+    assert match(degrading, 5) is None
+    serving.start(1, ShardFactory(settings, serving.run))
+    assert match(gallery(serving, "wait", START_SECONDS), 5) == (lost, "case/5")
+    for sought in (waiting, degrading):
+        assert match(sought, 5) == (lost, "case/5")
+        assert sought.search(probe(5), 3).fraction_searched == 1.0
+
+
+def test_no_shard_at_all_is_never_an_answer(ray_connection: Any) -> None:
+    """Where nothing was searched, `degrade` has nothing to say either."""
+    with pytest.raises(ShardUnavailable, match="shard-0, shard-1 of run nobody"):
+        RayGallery(namespace="nobody", shards=2, deadline_seconds=0.2, on_shard_loss="degrade").search(probe(4), 3)
+
+
+def test_large_searches_stay_out_of_the_object_store(
+    serving: Shards, watchlist: Watchlist, eventually: Callable[..., None], ray_connection: Any
+) -> None:
+    """More probes than a call may carry, and replies that need several, are put together again."""
+    name = watchlist.name(1, 0)
+    watchlist.write(encode(WatchlistEntry(name, template(6), "r" * 900), D))
+    sought = gallery(serving)
+    eventually(lambda: match(sought, 6) is not None, "addition", TAKES_EFFECT_SECONDS)
+    probes = Probes(np.tile(template(6), (400, 1)), np.full(400, NOW_NS))
+    assert probes.templates.nbytes > 2 * CALL_BYTES
+    before = objects_created(ray_connection)
+    found = sought.search(probes, 3)
+    watchlist.remove(name)
+    assert [candidates[0].entry for candidates in found.candidates] == [name] * 400
+    assert objects_created(ray_connection) == before
+    ray_connection.put(probes.templates)
+    assert objects_created(ray_connection) == before + 1
+
+
+def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., None]) -> None:
+    """A factory's error reaches the supervisor with its exit code, and a search is refused."""
+
+    def broken(number: int) -> ShardParts:
+        raise ModelError("FAISS cannot be imported")
+
+    shards.start(0, broken)
+    eventually(lambda: shards.status(0).state == "failed", "failure", START_SECONDS)
+    status = shards.status(0)
+    assert (status.failure, status.failure_exit_code, status.recoverable) == ("FAISS cannot be imported", 7, False)
+    with pytest.raises(ShardUnavailable):
+        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
+
+
+def test_shard_ends_when_its_lease_is_not_renewed(
+    shards: Shards, settings: Settings, eventually: Callable[..., None]
+) -> None:
+    """Without a supervisor no process is left, whatever it was about to do."""
+    shards.start(0, ShardFactory(settings, shards.run), lease_seconds=2.0)
+    orphan = shards.status(0).pid
+    eventually(lambda: not psutil.pid_exists(orphan), "end of the orphan")
+
+
+def test_stopped_shard_frees_its_port_and_refuses_searches(
+    shards: Shards, settings: Settings, eventually: Callable[..., None]
+) -> None:
+    """After stop() nothing is served, neither metrics nor answers."""
+    shards.start(0, ShardFactory(settings, shards.run))
+    eventually(lambda: shards.status(0).state == "running", "running", START_SECONDS)
+    port = shards.status(0).metrics_port
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+    assert shards.stop(0).state == "stopped"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    with pytest.raises(ShardUnavailable):
+        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
