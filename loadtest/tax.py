@@ -1,0 +1,173 @@
+"""What the pipeline costs on top of its kernels: ``python -m loadtest.tax``.
+
+Alternates a bare kernel loop and the real pipeline (workers, shards, Kafka, Ray) over the same frames, saturated, and
+prints pipeline efficiency, CPU overhead per frame and the share of the allotted cores that was kept busy. Then it runs
+the pipeline with eyes that cost nothing, in batches and one frame at a time, for the CPU of transport alone.
+"""
+
+import argparse
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import msgspec
+
+from loadtest.tax_figures import Bare, Figure, Piped, Round, figures, line, transport_figures
+from pipeline.errors import LamppostError
+from pipeline.records import WatchlistEntry
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.demo import publish
+from pipeline.runtime.enrolment import Enrolment
+from pipeline.runtime.services import Services, services
+from pipeline.runtime.settings import Batch, Matching, Overload, Run, Settings, Vision
+from pipeline.runtime.topics import create
+from pipeline.synthetic.street import Street, StreetSpec
+
+LOOK_SECONDS = 0.05
+PICTURES = 96
+JPEG_QUALITY = 90
+SHORT = 4
+"""The one-frame-per-call run takes so many times fewer frames: each costs that much more."""
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.tax", description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=640, help="720p frames of each run (640)")
+    parser.add_argument("--rounds", type=int, default=3, help="bare and piped runs, alternating (3)")
+    parser.add_argument("--watchlist", type=int, default=200, help="entries (200)")
+    parser.add_argument("--cameras", type=int, default=12, help="streams (12)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the street (1)")
+    parser.add_argument("--transport-frames", type=int, default=4000, help="frames of each transport run (4000)")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns 0 if every target was reached, 1 if not, the error's code if it failed."""
+    chosen = options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        found = _measure(chosen)
+    except LamppostError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    if chosen.json is not None:
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    return 0 if all(figure.reached is not False for figure in found) else 1
+
+
+def _measure(chosen: argparse.Namespace) -> list[Figure]:
+    settings = Settings(
+        run=Run(workers=1, partitions=4),
+        matching=Matching(shards=1),
+        overload=Overload(policy="block"),
+        vision=Vision(threads=1),
+    )
+    available = sorted(os.sched_getaffinity(0))
+    cores = frozenset(available[-1:])
+    print(f"workers and shards on core {available[-1]} of {available}; load before: {os.getloadavg()[0]:.2f}")
+    print("shipped detector and embedder, float32, one thread; 1280×720 frames")
+    with ExitStack() as stack:
+        up = stack.enter_context(services(settings, _say))
+        jpegs = _pictures(chosen.seed)
+        print(f"{len(jpegs)} pictures of {sum(map(len, jpegs)) / len(jpegs) / 1e3:.0f} kB on average", flush=True)
+        entries = _watchlist(chosen)
+        _await_services(up)
+        settings = up.settings
+        connection = connection_of(settings, "lamppost-tax")
+        create(settings)
+        publish(connection, entries)
+
+        def piped(name: str, batch: int, frames: int, trivial: bool) -> Piped:
+            from loadtest.tax_piped import piped_run, trivial_looking  # noqa: PLC0415  # imports Ray
+            from pipeline.runtime.composition import shipped_looking  # noqa: PLC0415  # as above
+
+            _say(f"{name}: {frames} frames")
+            run = settings.run.model_copy(update={"name": name, "group": "tax"})
+            return piped_run(
+                settings.model_copy(update={"run": run, "batch": Batch(limit=batch)}),
+                up.ray_address,
+                connection,
+                jpegs,
+                frames=frames,
+                warm_up=3 * 32,
+                cameras=chosen.cameras,
+                cores=cores,
+                broker_pid=up.kafka.pid if up.kafka else 0,
+                look=trivial_looking if trivial else shipped_looking,
+            )
+
+        rounds = []
+        for number in range(chosen.rounds):
+            bare = _bare(jpegs, entries, chosen.frames, settings, cores)
+            rounds.append(Round(bare, piped(f"piped-{number}", settings.batch.limit, chosen.frames, trivial=False)))
+            _say(f"round {number + 1}: efficiency {rounds[-1].efficiency:.3f}")
+        found = figures(rounds, len(cores))
+        batched, single = [], []
+        for number in range(chosen.rounds):
+            batched.append(piped(f"batched-{number}", settings.batch.limit, chosen.transport_frames, trivial=True))
+            single.append(piped(f"single-{number}", 1, chosen.transport_frames // SHORT, trivial=True))
+        found += transport_figures(batched, single)
+    for figure in found:
+        print(line(figure))
+    return found
+
+
+def _pictures(seed: int) -> list[bytes]:
+    """Encoded frames from the busy middle of a street's loop."""
+    street = Street(StreetSpec(seed=seed, camera="tax/cam-000", fps=4.0))
+    indices = islice(range(street.frames_per_loop // 6, street.frames_per_loop), PICTURES)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    return [cv2.imencode(".jpg", street.render(index), quality)[1].tobytes() for index in indices]
+
+
+def _watchlist(chosen: argparse.Namespace) -> list[WatchlistEntry]:
+    enrolment = Enrolment(chosen.seed, chosen.watchlist)
+    try:
+        while not enrolment.complete:
+            time.sleep(LOOK_SECONDS)
+    finally:
+        enrolment.stop()
+    return enrolment.entries
+
+
+def _await_services(up: Services) -> None:
+    while not (up.kafka_ready and up.ray_ready):
+        time.sleep(LOOK_SECONDS)
+
+
+def _bare(
+    jpegs: list[bytes], entries: list[WatchlistEntry], frames: int, settings: Settings, cores: frozenset[int]
+) -> Bare:
+    _say(f"bare: {frames} frames")
+    arguments = (jpegs, entries, frames, settings.batch.limit, settings.matching.top_k)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pickle.dumps(arguments))
+        file.flush()
+        said = subprocess.run(
+            [sys.executable, "-m", "loadtest.bare", file.name, ",".join(map(str, sorted(cores)))],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+    return Bare(int(said[0]), float(said[1]))
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
