@@ -10,10 +10,11 @@ from typing import Final, Self
 
 from pipeline.errors import ResourceError
 from pipeline.local import broker
+from pipeline.local.artifacts import Progress
 from pipeline.local.keeper import Kept
 from pipeline.local.launch import DATA, Distribution, answers, launch
 from pipeline.local.ports import free_ports, require_free
-from pipeline.local.prepared import Progress, prepare
+from pipeline.local.prepared import Notice, prepare
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
@@ -39,10 +40,11 @@ class LocalKafka:
         settings: Mapping[str, str] | None = None,
         cache: Path | None = None,
         progress: Progress | None = None,
+        notice: Notice | None = None,
     ) -> None:
         """`port` 0 takes a free one; `settings` are the broker's, over those of ``broker.SETTINGS``.
 
-        The first start on a machine fetches and prepares Kafka in `cache` and says so to `progress`; see
+        The first start on a machine fetches and prepares Kafka in `cache` and says so to `progress` and `notice`; see
         ``prepared.prepare``.
         """
         self._wanted_port = port
@@ -50,6 +52,7 @@ class LocalKafka:
         self._settings = dict(settings or {})
         self._cache = cache
         self._progress = progress
+        self._notice = notice
         self._kept: Kept | None = None
         self._distribution: Distribution | None = None
         self._port = 0
@@ -85,7 +88,7 @@ class LocalKafka:
         """Begin to start it; raises ResourceError without room or port, and what prepare() raises."""
         if self._wanted_port:
             require_free(self._wanted_port)
-        self._distribution = prepare(self._cache, self._progress)
+        self._distribution = prepare(self._cache, self._progress, self._notice)
         self._launch(self._distribution)
 
     def wait(self, deadline_seconds: float = START_SECONDS) -> None:

@@ -27,11 +27,9 @@ from pipeline.local.launch import SILENT, Distribution, answers, launch
 from pipeline.local.lock import read_lock
 from pipeline.local.ports import free_ports
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done (``DOWNLOAD`` in bytes, ``PREPARE`` in steps), how much of it is done, and of all."""
-DOWNLOAD: Final = "downloading Kafka"
-PREPARE: Final = "preparing Kafka"
-STEPS: Final = 3
+Notice = Callable[[str], None]
+"""Called with a line for the user, before something that takes its time."""
+PREPARING: Final = "preparing Kafka for fast starts; this is done once and takes some 10 s"
 HEAP_BYTES: Final = 256 * broker.MIB
 FORMAT_SECONDS: Final = 60.0
 START_SECONDS: Final = 60.0
@@ -40,18 +38,22 @@ LOOK_SECONDS: Final = 0.05
 TOPIC: Final = "rehearsal"
 
 
-def prepare(cache: Path | None = None, progress: Progress | None = None) -> Distribution:
-    """Kafka, ready to start; fetched and prepared first if it is not yet, which takes some 10 s and 45 MB.
+def prepare(
+    cache: Path | None = None, progress: artifacts.Progress | None = None, notice: Notice | None = None
+) -> Distribution:
+    """Kafka, ready to start; fetched and prepared first if it is not yet: 45 MB fetched, 72 MB more kept, some 15 s.
 
-    `cache` is the folder to keep it in (artifacts.cache_folder() if not given). Raises ResourceError if it cannot be
+    `progress` counts the bytes that are fetched; `notice` is told when Java prepares. `cache` is the folder to keep it in (artifacts.cache_folder() if not given). Raises ResourceError if it cannot be
     fetched or Java fails, InputError if what was fetched is not what the lock says.
     """
     cache = cache or artifacts.cache_folder()
-    jars = artifacts.install(cache, _of_download(progress))
+    jars = artifacts.install(cache, progress)
     folder = cache / f"kafka-{read_lock().digest}-{_way_of_start(jars)}"
     if not folder.is_dir():
+        if notice is not None:
+            notice(PREPARING)
         try:
-            _make(folder, jars, progress or _silent)
+            _make(folder, jars)
         except OSError as error:
             raise ResourceError(f"Kafka cannot be prepared in {cache}: {error.strerror or error}") from error
     return Distribution(jars, folder / "storage", folder / "archive")
@@ -64,16 +66,13 @@ def _way_of_start(jars: list[Path]) -> str:
     return f"java-{java}-{uuid.uuid5(uuid.NAMESPACE_OID, told).hex[:8]}"
 
 
-def _make(folder: Path, jars: list[Path], progress: Progress) -> None:
+def _make(folder: Path, jars: list[Path]) -> None:
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
     try:
         part.chmod(0o755)
         distribution = Distribution(jars, part / "storage", part / "archive")
-        progress(PREPARE, 0, STEPS)
         _format(distribution)
-        progress(PREPARE, 1, STEPS)
-        _rehearse(distribution, lambda: progress(PREPARE, 2, STEPS))
-        progress(PREPARE, STEPS, STEPS)
+        _rehearse(distribution)
         # another process may have been faster; its result is as good
         if not folder.is_dir():
             part.rename(folder)
@@ -102,7 +101,7 @@ def _format(distribution: Distribution) -> None:
             raise ResourceError(f"Kafka's storage cannot be formatted: {telling_line(log)}")
 
 
-def _rehearse(distribution: Distribution, at_work: Callable[[], None]) -> None:
+def _rehearse(distribution: Distribution) -> None:
     """Run a broker as it will be used and have Java archive the classes that it loaded (JEP 483, 514, 515)."""
     folder = Path(tempfile.mkdtemp(prefix="lamppost-rehearsal-"))
     port, controller_port = free_ports(2)
@@ -120,7 +119,6 @@ def _rehearse(distribution: Distribution, at_work: Callable[[], None]) -> None:
             if not kept.alive() or time.monotonic() > deadline:
                 raise ResourceError(f"Kafka does not start: {kept.last_log_line()}")
             time.sleep(LOOK_SECONDS)
-        at_work()
         try:
             _use(f"{broker.HOST}:{port}")
         except KafkaException as error:
@@ -164,13 +162,3 @@ def _end_slowly(kept: Kept) -> None:
     deadline = time.monotonic() + ARCHIVE_SECONDS
     while kept.alive() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
-
-
-def _of_download(progress: Progress | None) -> artifacts.Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(DOWNLOAD, done, total)
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
