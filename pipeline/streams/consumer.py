@@ -60,6 +60,7 @@ class KafkaFrameSource:
         self._paused = False
         self._held: list[Message] = []
         self._fresh: set[int] = set()
+        self._restart: dict[int, int] = {}
         self._positions: dict[int, int] = {}
         self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, prefetch_kib))
         self._offsets = GroupOffsets(self._consumer, topic, connection.brokers)
@@ -164,6 +165,7 @@ class KafkaFrameSource:
             self._drop_in_flight()
             starts = self._offsets.starts(numbers)
             self._assigned(starts)
+            self._note_restart()
             self._positions.update(starts)
             self._fresh.update(numbers)
         consumer.incremental_assign(self._topic_partitions(numbers))
@@ -185,14 +187,23 @@ class KafkaFrameSource:
                 self._positions.pop(number, None)
                 self._fresh.discard(number)
             self._offsets.forget(numbers)
+            self._note_restart()
         consumer.incremental_unassign(list(partitions))
 
     def _begin_again(self, messages: list[Message]) -> None:
         """Read the partitions that stay from their committed offsets; those that are new have lost nothing."""
         fresh, self._fresh = self._fresh, set()
         self._dropped = False
-        self._read_from(self._offsets.starts(sorted(set(self._positions) - fresh)))
+        self._read_from(self._restart)
         self._held = [message for message in messages if place(message)[0] in fresh]
+
+    def _note_restart(self) -> None:
+        """Ask where the partitions that stay have to be read again.
+
+        Asked within the callback, when no batch in flight can be committed any more: with the classic protocol the
+        connection to the coordinator is blocked as soon as the callback is over, until every member has joined again.
+        """
+        self._restart = self._offsets.starts(sorted(set(self._positions) - self._fresh))
 
     def _drop_in_flight(self) -> None:
         """Every batch in flight is stale from here on, so the partitions that stay are read again before the next."""

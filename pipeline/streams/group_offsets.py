@@ -10,8 +10,9 @@ from pipeline.streams.client import broker_error
 
 ASK_SECONDS: Final = 5.0
 """How long the broker may take to tell a log's start."""
-STABLE_SECONDS: Final = 15.0
-"""How long committed offsets may take: they are stable once a predecessor's transaction has ended, 10 s at most."""
+STABLE_SECONDS: Final = 30.0
+"""How long committed offsets may take: they are stable once a predecessor's transaction has ended, 10 s at most, and
+with the classic protocol the question waits until every member has joined again."""
 
 
 class GroupOffsets:
