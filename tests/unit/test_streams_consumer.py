@@ -24,6 +24,8 @@ class PlayedConsumer:
         self.log_end = 100
         self.assigned: dict[int, int] = {}
         self.paused: set[int] = set()
+        self.in_callback = False
+        self.asked_in_callback: list[bool] = []
         self.callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
 
     def subscribe(self, _: list[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
@@ -36,6 +38,7 @@ class PlayedConsumer:
         return step if isinstance(step, list) else step()
 
     def committed(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self.asked_in_callback.append(self.in_callback)
         return [TopicPartition("f", tp.partition, self.committed_offsets.get(tp.partition, -1001)) for tp in asked]
 
     def get_watermark_offsets(self, _: TopicPartition, **__: Any) -> tuple[int, int]:
@@ -61,7 +64,9 @@ class PlayedConsumer:
         """A step in which a rebalance callback runs, and records come behind it."""
 
         def play() -> list[Message]:
+            self.in_callback = True
             self.callbacks[callback](self, [TopicPartition("f", number) for number in partitions])
+            self.in_callback = False
             return then or []
 
         return play
@@ -211,3 +216,13 @@ def test_errors_that_stay_end_the_source(code: int) -> None:
     """In one line with the address."""
     with pytest.raises(BrokerError, match="Kafka at a:1: reading f failed"):
         Source([trouble(code)]).source.poll(0)
+
+
+def test_committed_offsets_are_asked_for_within_the_callback() -> None:
+    """With the classic protocol the coordinator's connection is blocked after it, until every member has joined."""
+    played = Source(partitions=(0, 1))
+    played.client.script = [played.client.call("on_revoke", 0), played.client.call("on_assign", 0)]
+    played.source.poll(0)
+    played.source.poll(0)
+    assert len(played.client.asked_in_callback) == 4
+    assert all(played.client.asked_in_callback)
