@@ -66,10 +66,8 @@ def _make(folder: Path, lock: Lock, progress: Progress) -> None:
             f"Kafka's files need {ROOM * lock.size / 1e6:.0f} MB in {folder.parent}, {free / 1e6:.0f} MB are free; "
             f"free some, or set XDG_CACHE_HOME to a folder with room"
         )
-    _remove_stale(folder)
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    part = part_of(folder)
     try:
-        part.chmod(0o755)
         _fetch_all(part, lock, progress)
         if folder.exists() and not _complete(folder, lock):
             shutil.rmtree(folder)
@@ -83,10 +81,14 @@ def _make(folder: Path, lock: Lock, progress: Progress) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _remove_stale(folder: Path) -> None:
-    for part in folder.parent.glob(f"{folder.name}.part-*"):
+def part_of(folder: Path) -> Path:
+    """A new folder beside `folder`, to be renamed to it when it is complete; stale ones of before are removed."""
+    for part in folder.parent.glob("*.part-*"):
         if time.time() - part.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(part, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    made.chmod(0o755)  # as other users of a shared cache expect it
+    return made
 
 
 def _fetch_all(part: Path, lock: Lock, progress: Progress) -> None:

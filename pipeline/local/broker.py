@@ -91,7 +91,12 @@ def java(jars: Sequence[Path], heap_bytes: int, *options: str) -> list[str]:
         "-Xms64m",
         # two cores and a small heap: the collector with no threads of its own
         "-XX:+UseSerialGC",
+        # the quick compiler alone: bytes are only passed on, and the other one takes seconds of CPU from the workers
+        "-XX:TieredStopAtLevel=1",
+        # no file outside the broker's folder
         "-XX:-UsePerfData",
+        # a broker without memory ends, and that is seen
+        "-XX:+ExitOnOutOfMemoryError",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",

@@ -53,8 +53,9 @@ def launch(
         shutil.copytree(distribution.storage, folder / DATA)
         file = folder / "server.properties"
         file.write_text(broker.properties(port, controller_port, folder / DATA, settings), encoding="utf-8")
+        options = [f"-XX:ErrorFile={folder / 'crash.log'}", *java_options]
         return keep(
-            [*broker.java(distribution.jars, heap_bytes, *java_options), "kafka.Kafka", str(file)],
+            [*broker.java(distribution.jars, heap_bytes, *options), "kafka.Kafka", str(file)],
             folder=folder,
             log=folder / LOG,
             environment=broker.environment(),

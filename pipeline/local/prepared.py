@@ -7,7 +7,6 @@ time, so both are done once per user, beside the jars.
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 import uuid
@@ -22,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.errors import ResourceError
 from pipeline.local import artifacts, broker
-from pipeline.local.keeper import Kept, telling_line
+from pipeline.local.keeper import Kept, keep
 from pipeline.local.launch import SILENT, Distribution, answers, launch
 from pipeline.local.lock import read_lock
 from pipeline.local.ports import free_ports
@@ -36,20 +35,23 @@ START_SECONDS: Final = 60.0
 ARCHIVE_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.05
 TOPIC: Final = "rehearsal"
+CLUSTER: Final = "bGFtcHBvc3QtbG9jYWwtaw"
+"""Kafka wants 16 bytes in base64; these read as lamppost-local-k."""
 
 
 def prepare(
     cache: Path | None = None, progress: artifacts.Progress | None = None, notice: Notice | None = None
 ) -> Distribution:
-    """Kafka, ready to start; fetched and prepared first if it is not yet: 45 MB fetched, 72 MB more kept, some 15 s.
+    """Kafka, ready to start; fetched and prepared first if it is not yet: 45 MB fetched, 70 MB more kept, some 15 s.
 
-    `progress` counts the bytes that are fetched; `notice` is told when Java prepares. `cache` is the folder to keep it in (artifacts.cache_folder() if not given). Raises ResourceError if it cannot be
-    fetched or Java fails, InputError if what was fetched is not what the lock says.
+    `progress` counts the bytes that are fetched; `notice` is told when Java prepares. `cache` is the folder to keep it
+    in (artifacts.cache_folder() if not given). Raises ResourceError if it cannot be fetched or Java fails, InputError
+    if what was fetched is not what the lock says.
     """
     cache = cache or artifacts.cache_folder()
     jars = artifacts.install(cache, progress)
     folder = cache / f"kafka-{read_lock().digest}-{_way_of_start(jars)}"
-    if not folder.is_dir():
+    if not _complete(folder):
         if notice is not None:
             notice(PREPARING)
         try:
@@ -66,15 +68,20 @@ def _way_of_start(jars: list[Path]) -> str:
     return f"java-{java}-{uuid.uuid5(uuid.NAMESPACE_OID, told).hex[:8]}"
 
 
+def _complete(folder: Path) -> bool:
+    """Whether storage is there; without the archive Java starts too, only slower."""
+    return (folder / "storage" / "meta.properties").is_file()
+
+
 def _make(folder: Path, jars: list[Path]) -> None:
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.part-", dir=folder.parent))
+    part = artifacts.part_of(folder)
     try:
-        part.chmod(0o755)
         distribution = Distribution(jars, part / "storage", part / "archive")
         _format(distribution)
         _rehearse(distribution)
         # another process may have been faster; its result is as good
-        if not folder.is_dir():
+        if not _complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -82,23 +89,18 @@ def _make(folder: Path, jars: list[Path]) -> None:
 
 def _format(distribution: Distribution) -> None:
     """Format storage; it depends on no port, so one serves every start."""
-    with tempfile.TemporaryDirectory(prefix="lamppost-format-") as name:
-        file = Path(name) / "server.properties"
-        file.write_text(broker.properties(9092, 9093, distribution.storage), encoding="utf-8")
-        log = Path(name) / "format.log"
-        features = [word for feature in broker.FEATURES_OFF for word in ("--feature", feature)]
-        arguments = ["format", "--config", str(file), "--cluster-id", "bGFtcHBvc3QtbG9jYWwta2", *features]
-        with log.open("wb") as output:
-            status = subprocess.run(
-                [*broker.java(distribution.jars, HEAP_BYTES), "kafka.tools.StorageTool", *arguments],
-                stdout=output,
-                stderr=output,
-                env=broker.environment(),
-                timeout=FORMAT_SECONDS,
-                check=False,
-            ).returncode
-        if status:
-            raise ResourceError(f"Kafka's storage cannot be formatted: {telling_line(log)}")
+    folder = Path(tempfile.mkdtemp(prefix="lamppost-format-"))
+    file = folder / "server.properties"
+    file.write_text(broker.properties(9092, 9093, distribution.storage), encoding="utf-8")
+    features = [word for feature in broker.FEATURES_OFF for word in ("--feature", feature)]
+    arguments = ["format", "--config", str(file), "--cluster-id", CLUSTER, *features]
+    command = [*broker.java(distribution.jars, HEAP_BYTES), "kafka.tools.StorageTool", *arguments]
+    with keep(command, folder=folder, log=folder / "format.log", environment=broker.environment()) as kept:
+        deadline = time.monotonic() + FORMAT_SECONDS
+        while kept.alive() and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        if kept.exit_code != 0:
+            raise ResourceError(f"Kafka's storage cannot be formatted: {kept.last_log_line()}")
 
 
 def _rehearse(distribution: Distribution) -> None:
