@@ -1,6 +1,7 @@
 """Commands that run the pipeline or parts of it."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -142,7 +143,7 @@ def start_kafka(
         def ready(address: str) -> None:
             typer.echo(f"Kafka answers at {address}; Ctrl-C ends it and removes what it holds")
 
-        job.start(settings, port, progress, ready)
+        job.start(settings, port, progress=progress, notice=partial(typer.echo, err=True), ready=ready)
 
 
 def train(

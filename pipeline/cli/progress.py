@@ -8,10 +8,9 @@ import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
-    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -50,31 +49,25 @@ def loading_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def fetching_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each step of a preparation, a line where there is no terminal, and nothing if nothing is missing."""
+def fetching_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar for the bytes of a download, a line where there is no terminal, and nothing if there is no download."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _announced()
         return
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), console=console, transient=True
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console, transient=True
     ) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what)
-            bars.update(tasks[what], completed=done, total=total, visible=done < total)
-
-        yield show
+        task = bars.add_task("fetching Apache Kafka", total=None, visible=False)
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=done < total)
 
 
-def _announced() -> Callable[[str, int, int], None]:
-    said: set[str] = set()
+def _announced() -> Callable[[int, int], None]:
+    said: list[int] = []
 
-    def show(what: str, done: int, total: int) -> None:
-        if done < total and what not in said:
-            said.add(what)
-            typer.echo(what, err=True)
+    def show(done: int, total: int) -> None:
+        if done < total and not said:
+            said.append(total)
+            typer.echo(f"fetching Apache Kafka, {total / 1e6:.0f} MB", err=True)
 
     return show

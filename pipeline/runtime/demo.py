@@ -15,6 +15,7 @@ from pipeline.cameras.plan import FleetPlan
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import FRAMES
 from pipeline.errors import CustodyError, RelayedError
+from pipeline.local.lock import read_lock
 from pipeline.local.machine import tree_pss
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.camera_metrics import CameraInstruments
@@ -60,7 +61,7 @@ def demo(settings: Settings, verbose: bool) -> int:
     console = Console(highlight=False)
     run = settings.run.name or new_run_name(time.time_ns())
     with EndRequest() as end, MemoryPeak(tree_pss) as memory:
-        with Screen(console, run, settings.demo.seconds) as screen, services(settings, screen.say) as up:
+        with Screen(console, run, settings.demo.seconds) as screen, services(settings, screen.say, verbose) as up:
             outcome = _Demonstration(run, up, screen, end).through(verbose)
         summary = write_results(outcome, memory.bytes)
     report(summary, settings.demo.out, console)
@@ -130,7 +131,7 @@ class _Demonstration:
                 custody=audit.findings(),
                 alerts=alerts,
                 first_alert_seconds=_since_start(tap.first_read),
-                kafka=probe(connection).release or "unknown",
+                kafka=_release(self._up, connection),
             )
 
     def _rendering(self) -> str:
@@ -203,6 +204,14 @@ def _serving(status: "RunStatus", entries: int) -> bool:
     if status.failure:
         raise RelayedError(status.failure, status.failure_exit_code)
     return status.ready and sum(shard.entries for shard in status.shards) >= entries
+
+
+def _release(up: Services, connection: Connection) -> str:
+    """Kafka's release: the local one's own, else what its API versions point to."""
+    if up.kafka is not None:
+        return read_lock().version
+    release = probe(connection).release
+    return "unknown" if release is None else f"{release} or later"
 
 
 def _since_start(instant: float | None) -> float | None:

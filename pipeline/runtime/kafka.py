@@ -17,11 +17,11 @@ def start(
 ) -> None:
     """Run a local Kafka until SIGINT or SIGTERM, and remove it.
 
-    `port` 0 takes a free one; `progress` is told the step, how much of it is done and of all, if Kafka has to be
-    fetched; `ready` is told the address once it answers. Raises ResourceError if it can't be started, BrokerError if it
-    ends by itself.
+    `port` 0 takes a free one; `progress` is told the bytes fetched and the bytes in all if Kafka has to be fetched, and
+    `notice` what else a first start does; `ready` is told the address once it answers. Raises ResourceError if it can't
+    be started, BrokerError if it ends by itself.
     """
-    kafka = LocalKafka(port=port, progress=progress)
+    kafka = LocalKafka(port=port, progress=progress, notice=notice)
     told = threading.Event()
     try:
         kafka.start()

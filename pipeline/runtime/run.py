@@ -36,7 +36,7 @@ def run(settings: Settings, verbose: bool) -> int:
     connection = connection_of(settings, f"{name}.command")
     probe(connection).require(settings.kafka.group_protocol)
     partitions_of_frames(connection)
-    with EndRequest() as end, Screen(console, name, None) as screen, services(settings, screen.say) as up:
+    with EndRequest() as end, Screen(console, name, None) as screen, services(settings, screen.say, verbose) as up:
         while not up.ray_ready:
             screen.say("Ray is starting")
             if end.received:

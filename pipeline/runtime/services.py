@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import BrokerError, ClusterError
 from pipeline.local.kafka import LocalKafka
+from pipeline.local.machine import cores
 from pipeline.local.ray import LocalRay
 from pipeline.runtime.settings import Settings
 
@@ -54,7 +55,7 @@ class Services:
 
 
 @contextmanager
-def services(settings: Settings, say: Callable[[str], None]) -> Iterator[Services]:
+def services(settings: Settings, say: Callable[[str], None], verbose: bool = False) -> Iterator[Services]:
     """Start what the settings do not name; Ray's environment is set before anything imports Ray.
 
     `say` is told how far the first download of Kafka is.
@@ -62,14 +63,14 @@ def services(settings: Settings, say: Callable[[str], None]) -> Iterator[Service
     with ExitStack() as stack:
         ray = None
         if settings.run.ray is None:
-            ray = LocalRay(cpus=len(os.sched_getaffinity(0)), environment=THREADS_OF_ACTORS)
+            ray = LocalRay(cpus=cores(), worker_logs=verbose, environment=THREADS_OF_ACTORS)
             os.environ.update(ray.environment)
             ray.start()
             stack.callback(ray.stop)
         result = Services(settings, ray, None, None)
         if settings.kafka.brokers is None:
             kafka = result.kafka = LocalKafka(
-                progress=lambda what, done, total: say(f"{what}: {100 * done // max(1, total)} %")
+                progress=lambda done, total: say(f"Kafka is being fetched: {100 * done // max(1, total)} %"), notice=say
             )
             starter = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="kafka"))
 

@@ -19,6 +19,8 @@ from pipeline.wire.schema import VERSION_HEADER, Headers, id_problem, version_pr
 VERSION: Final = b"1"
 HEARTBEAT_KEY: Final = b"\0heartbeat"
 HEARTBEAT_SECONDS: Final = 30.0
+REFERENCE_LENGTH: Final = 1000
+"""Characters; a reference travels with every search result, inline between actors."""
 NORM_TOLERANCE: Final = 1e-3
 """A template's length may differ from 1 by this much; it is taken as it is."""
 
@@ -107,10 +109,15 @@ def decode(
 def check(entry: WatchlistEntry, dimension: int) -> None:
     """Raise WatchlistError unless the entry can be searched.
 
-    Its id has 1 to 200 printable characters; its template is float32[`dimension`], finite, and of length 1 within
-    `NORM_TOLERANCE`.
+    Its id has 1 to 200 printable characters, its reference at most `REFERENCE_LENGTH`; its template is
+    float32[`dimension`], finite, and of length 1 within `NORM_TOLERANCE`.
     """
     _check_id(entry.entry)
+    if len(entry.reference) > REFERENCE_LENGTH:
+        raise WatchlistError(
+            f"watchlist entry {entry.entry!r}: reference has {len(entry.reference)} characters, "
+            f"at most {REFERENCE_LENGTH} are kept; it should point to a record, not hold one"
+        )
     template = entry.template
     if template.dtype != np.float32 or template.ndim != 1:
         raise WatchlistError(
