@@ -13,7 +13,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def start(
-    settings: Settings, port: int, progress: Callable[[str, int, int], None], ready: Callable[[str], None]
+    settings: Settings,
+    port: int,
+    *,
+    progress: Callable[[int, int], None],
+    notice: Callable[[str], None],
+    ready: Callable[[str], None],
 ) -> None:
     """Run a local Kafka until SIGINT or SIGTERM, and remove it.
 
