@@ -21,6 +21,8 @@ from pipeline.synthetic.seeds import Purpose, generator
 from pipeline.synthetic.texture import face_texture
 
 CROP_SIZE: Final = 112
+VIEWS_PER_LOOK: Final = 1
+"""Enrolment pictures between two changes of hair and beard."""
 CROP_LANDMARKS: Final = (
     (38.2946, 51.6963),
     (73.5318, 51.5014),
@@ -157,11 +159,15 @@ def aligned_pose(subject: Head, yaw: float, pitch: float) -> Pose:
 
 
 def enrolment_views(person: Identity, count: int) -> NDArray[np.uint8]:
-    """Return aligned studio pictures of a person, uint8[count, 112, 112, 3] BGR: soft light, frontal, no glasses."""
+    """Return aligned studio pictures of a person, uint8[count, 112, 112, 3] BGR: soft light, no glasses.
+
+    Poses vary by what a street camera above head height sees; every fourth picture has a new look.
+    """
     rng = generator(Purpose.ENROLMENT, person.seed)
     views = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    for view in views:
-        subject = head(person, look(person, rng, neutral=True))
+    for number, view in enumerate(views):
+        if number % VIEWS_PER_LOOK == 0:
+            subject = head(person, look(person, rng, neutral=True))
         view[:] = rng.integers(90, 200)
-        draw(view, subject, aligned_pose(subject, rng.uniform(-15, 15), rng.uniform(-4, 12)), studio_light(rng))
+        draw(view, subject, aligned_pose(subject, rng.uniform(-25, 25), rng.uniform(-2, 20)), studio_light(rng))
     return views

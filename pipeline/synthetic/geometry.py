@@ -64,6 +64,14 @@ def half_width(y: float, s: Shape) -> float:
 
 
 @njit(cache=True)
+def level(e: float, s: Shape) -> tuple[float, float]:
+    """Return the height of the smooth head at elevation e, and half its width there."""
+    sine = math.sin(e)
+    y = sine * (s.upper_height if sine > 0 else s.lower_height)
+    return y, max(0.0, math.cos(e)) ** s.roundness * half_width(y, s)
+
+
+@njit(cache=True)
 def face_point(a: float, e: float, s: Shape) -> tuple[float, float, float]:
     """Return x, y and z of the smooth head (no features) at azimuth a and elevation e."""
     sine = math.sin(e)

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.synthetic.geometry import azimuth, blend, bump, elevation, face_point, hair_cover
+from pipeline.synthetic.geometry import azimuth, blend, bump, elevation, hair_cover, level
 from pipeline.synthetic.identities import Identity, Shape, skin_colour
 from pipeline.synthetic.looks import Look, Style
 
@@ -19,10 +19,10 @@ PIGMENT_TOP, PIGMENT_BOTTOM, PIGMENT_SIDE = 0.75, -1.3, 0.85
 
 
 @njit(cache=True)
-def mix(colour: NDArray[np.float64], other: NDArray[np.float64], amount: float) -> None:
-    """Move a colour towards another, in place."""
+def mix(colour: NDArray[np.float64], other: NDArray[np.float64], amount: float, strength: float = 1.0) -> None:
+    """Move a colour towards another one times a strength, in place."""
     for c in range(3):
-        colour[c] += (other[c] - colour[c]) * amount
+        colour[c] += (other[c] * strength - colour[c]) * amount
 
 
 @njit(cache=True)
@@ -144,7 +144,7 @@ def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: 
     centre = s.brow_y + s.brow_arch * (1 - (t - 0.25) ** 2 * 1.4) + s.brow_tilt * t * s.brow_length
     thick = s.brow_thickness * (1 - 0.55 * blend(t, 0.0, 1.1))
     cover = math.exp(-(((y - centre) / thick) ** 4)) * (1 - blend(abs(t), 0.85, 1.15))
-    mix(colour, hair * 0.8, min(1.0, cover * s.brow_density * (0.75 + 0.4 * n)))
+    mix(colour, hair, min(1.0, cover * s.brow_density * (0.75 + 0.4 * n)), 0.8)
 
 
 @njit(cache=True)
@@ -160,7 +160,7 @@ def paint_beard(  # noqa: PLR0917  # compiled code is called by position
     above = y - s.mouth_y - s.upper_lip
     moustache = math.exp(-(((above - 0.05) / 0.05) ** 2)) * (1 - blend(side, s.mouth_width * 0.85, s.mouth_width * 1.1))
     cover = max(jaw * w.beard, moustache * w.moustache)
-    mix(colour, hair * 0.9, min(0.95, cover * (0.7 + 0.4 * n)))
+    mix(colour, hair, min(0.95, cover * (0.7 + 0.4 * n)), 0.9)
 
 
 @njit(cache=True)
@@ -200,11 +200,12 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
     out = np.empty((TEXTURE_ROWS, TEXTURE_COLUMNS, 3), np.float32)
     lip = skin * np.array([1 - 0.45 * s.lip_red, 1 - 0.5 * s.lip_red, 1 - 0.12 * s.lip_red])
     colour = np.empty(3)
+    turns = np.array([azimuth(2.0 * j / (TEXTURE_COLUMNS - 1) - 1.0) for j in range(TEXTURE_COLUMNS)])
+    sines = np.sin(turns)
     for i in range(TEXTURE_ROWS):
-        e = elevation(i / (TEXTURE_ROWS - 1))
+        y, reach = level(elevation(i / (TEXTURE_ROWS - 1)), s)
         for j in range(TEXTURE_COLUMNS):
-            a = azimuth(2.0 * j / (TEXTURE_COLUMNS - 1) - 1.0)
-            x, y, _ = face_point(a, e, s)
+            a, x = turns[j], reach * sines[j]
             n = speckle[i % SPECKLE_SIZE, j % SPECKLE_SIZE]
             for c in range(3):
                 colour[c] = skin[c]
@@ -223,7 +224,7 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
                 else:
                     across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE
                     strand = 0.72 + 0.4 * speckle[(i // 5) % SPECKLE_SIZE, across]
-                    mix(colour, hair * strand, cover)
+                    mix(colour, hair, cover, strand)
             if w.glasses > 0 and abs(a) < 1.8:
                 paint_glasses(colour, x, y, a, s, w, rim)
             for c in range(3):

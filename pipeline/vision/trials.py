@@ -19,7 +19,7 @@ from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 
 BATCH: Final = 8
-ENROLMENT_PICTURES: Final = 4
+ENROLMENT_PICTURES: Final = 6
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Trial:
 
 
 def enrolment_crops(people: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the studio pictures of people, uint8[P, 4, 112, 112, 3]."""
+    """Return the studio pictures of people, uint8[P, 6, 112, 112, 3]."""
     return np.stack([enrolment_views(identity(seed), ENROLMENT_PICTURES) for seed in people])
 
 

@@ -30,7 +30,7 @@ class EmbedderPlan:
 
     seed: int = 0
     people: int = 12_000
-    steps: int = 3_600
+    steps: int = 3_200
     contrastive_share: float = 0.3
     margin_from_share: float = 0.5
     margin: float = 0.3
