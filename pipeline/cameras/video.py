@@ -144,5 +144,7 @@ def upright(frame: VideoFrame, aspect: float, most_width: int, most_height: int)
     if turns % 2:
         most_width, most_height = most_height, most_width
     width, height = fitted(frame.width * aspect, frame.height, most_width, most_height)
-    image = frame.reformat(width=width, height=height, format="bgr24").to_ndarray().astype(np.uint8, copy=False)
+    # by default FFmpeg splits each picture over all cores, and on a busy machine its threads wait for each other
+    scaled = frame.reformat(width=width, height=height, format="bgr24", threads=1)
+    image = scaled.to_ndarray().astype(np.uint8, copy=False)
     return image if turns == 0 else cv2.rotate(image, TURNS[turns]).astype(np.uint8, copy=False)
