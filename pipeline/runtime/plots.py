@@ -30,7 +30,7 @@ class LatencySeries(msgspec.Struct, frozen=True, kw_only=True):
     queue_age: NDArray[np.float64]
     """float64[N]: 95th percentile of append to consume."""
     alert_at: NDArray[np.float64]
-    """float64[M]: when each alert was committed, from the cameras' start."""
+    """float64[M]: when each alert was made, from the cameras' start."""
     alert_latency: NDArray[np.float64]
     """float64[M]: its glass-to-alert latency."""
 

@@ -80,7 +80,7 @@ def test_frames_to_a_broker_that_is_away_all_fail(opened: Open, nowhere: Connect
     at = time.time_ns()
     process.connect(nowhere)
     process.start(4, at)
-    eventually(lambda: process.check().trouble, "trouble")
+    eventually(lambda: process.check().trouble and summed(process.check().counts).intended, "trouble with frames")
     status = process.stop(drain_seconds=0.5)
     assert status.state == "ended"
     assert nowhere.brokers in status.trouble
