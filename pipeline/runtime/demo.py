@@ -22,8 +22,8 @@ from pipeline.runtime.camera_metrics import CameraInstruments
 from pipeline.runtime.camera_process import CameraProcess
 from pipeline.runtime.cameras import described
 from pipeline.runtime.connections import connection_of
-from pipeline.runtime.demo_results import Finished, report, write_results
 from pipeline.runtime.enrolment import Enrolment
+from pipeline.runtime.finished import Finished
 from pipeline.runtime.memory import MemoryPeak
 from pipeline.runtime.names import new_run_name
 from pipeline.runtime.screen import Screen
@@ -63,6 +63,8 @@ def demo(settings: Settings, verbose: bool) -> int:
     with EndRequest() as end, MemoryPeak(tree_pss) as memory:
         with Screen(console, run, settings.demo.seconds) as screen, services(settings, screen.say, verbose) as up:
             outcome = _Demonstration(run, up, screen, end).through(verbose)
+        from pipeline.runtime.demo_results import report, write_results  # noqa: PLC0415  # plots take a second to import
+
         summary = write_results(outcome, memory.bytes)
     report(summary, settings.demo.out, console)
     if end.received:
@@ -102,16 +104,7 @@ class _Demonstration:
 
             supervision = stack.enter_context(supervised(run_plan(settings, self._run), self._up.ray_address, verbose))
             self._end.install()
-            self._wait(
-                lambda: enrolment.complete, lambda: f"the watchlist is being made, {enrolment.done} people so far"
-            )
-            publish(connection, enrolment.entries)
-            enrolment.stop()
-            self._wait(
-                lambda: _serving(supervision.status(), len(enrolment.entries)),
-                lambda: "workers and shards are starting",
-            )
-            self._wait(lambda: self._cameras.check().state != "preparing", self._rendering)
+            self._bring_up(supervision, connection, enrolment)
             self._targets = Targets(settings.metrics.host, self._run)
             discovery = serve_discovery(self._targets.groups, settings.metrics.host, settings.metrics.port)
             stack.callback(discovery.stop)
@@ -134,9 +127,27 @@ class _Demonstration:
                 kafka=_release(self._up, connection),
             )
 
-    def _rendering(self) -> str:
-        status = self._cameras.status()
-        return f"the streets are being rendered, {status.rendered} of {status.to_render} pictures"
+    def _bring_up(self, supervision: "Supervision", connection: Connection, enrolment: Enrolment) -> None:
+        """Wait for the watchlist, the streets, the workers and the shards, each of which comes up by itself."""
+        published = False
+
+        def pending() -> list[str]:
+            nonlocal published
+            if enrolment.complete and not published:
+                publish(connection, enrolment.entries)
+                enrolment.stop()
+                published = True
+            cameras = self._cameras.check()
+            waiting = []
+            if not published:
+                waiting.append(f"watchlist ({enrolment.done} people)")
+            if cameras.state == "preparing":
+                waiting.append(f"streets ({cameras.rendered} of {cameras.to_render} pictures)")
+            if not _serving(supervision.status(), len(enrolment.entries)):
+                waiting.append("workers and shards")
+            return waiting
+
+        self._wait(lambda: not pending(), lambda: f"starting: {', '.join(pending())}")
 
     def _wait(self, ready: Callable[[], bool], what: Callable[[], str]) -> None:
         while not ready():

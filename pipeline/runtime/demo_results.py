@@ -2,7 +2,6 @@
 
 import os
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,18 +12,17 @@ from rich.table import Table
 import pipeline
 from pipeline.actors.report import PlaceReport, WorkReport
 from pipeline.cameras.counts import CameraCounts, summed
-from pipeline.cameras.plan import FleetPlan, SyntheticCamera
+from pipeline.cameras.plan import SyntheticCamera
 from pipeline.catalog.outcomes import Outcome
 from pipeline.core.latency import LatencySketch
 from pipeline.errors import ResourceError
 from pipeline.local.machine import cores
 from pipeline.records import Alert
 from pipeline.runtime import summary as records
-from pipeline.runtime.camera_job import CameraStatus
+from pipeline.runtime.finished import Finished
 from pipeline.runtime.live import milliseconds, total_latency
 from pipeline.runtime.pictures import annotated_frame, best_alert
 from pipeline.runtime.plots import LatencySeries, latency_plot
-from pipeline.runtime.settings import Settings
 from pipeline.runtime.settings_sources import Resolved
 from pipeline.runtime.taps import CustodyFindings
 from pipeline.runtime.truth import Verdict, judge_all
@@ -34,23 +32,6 @@ LIBRARIES = ("confluent-kafka", "faiss-cpu", "numba", "numpy", "opencv-python-he
 SAMPLE = "sample-frame.png"
 PLOT = "latency.png"
 OBJECTIVE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Everything that a demo knows at its end."""
-
-    settings: Settings
-    run: str
-    plan: FleetPlan
-    cameras: CameraStatus
-    work: WorkReport
-    replaced: int
-    custody: CustodyFindings
-    alerts: list[Alert]
-    first_alert_seconds: float | None
-    kafka: str
-    """Release of the broker."""
 
 
 def write_results(finished: Finished, memory_peak_bytes: int) -> records.Summary:

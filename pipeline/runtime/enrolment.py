@@ -2,13 +2,16 @@
 
 import multiprocessing
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection as Channel
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import LamppostError
 from pipeline.records import WatchlistEntry
+from pipeline.runtime.enrolment_cache import cached_templates, keep_templates
 from pipeline.synthetic.seeds import Population, entry_id, group
 
 PORTION = 25
@@ -16,48 +19,64 @@ PORTION = 25
 
 
 class Enrolment:
-    """Enrols the people of watchlist group `seed`; made, it works; `stop` must be called in every case."""
+    """Enrols the people of watchlist group `seed`; made, it works; `stop` must be called in every case.
+
+    What an earlier command of this user has made is taken from the cache, and no process is started.
+    """
 
     def __init__(self, seed: int, size: int) -> None:
+        self._seed = seed
+        self._people = group(Population.WATCHLIST, seed, size)
+        self._portions: list[NDArray[np.float32]] = []
+        self._process: Any = None
+        kept = cached_templates(seed, size)
+        if kept is not None:
+            self._portions = [kept]
+            return
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads' locks
         self._channel, far_end = context.Pipe(duplex=False)
-        self._process: Any = context.Process(target=_enrol, args=(seed, size, far_end), name="enrolment", daemon=True)
+        self._process = context.Process(target=_enrol, args=(self._people, far_end), name="enrolment", daemon=True)
         self._process.start()
         far_end.close()
-        self._size = size
-        self._entries: list[WatchlistEntry] = []
 
     @property
     def done(self) -> int:
         """People enrolled so far."""
-        return len(self._entries)
+        return sum(map(len, self._portions))
 
     @property
     def complete(self) -> bool:
         """Whether everybody is enrolled; takes in what the process has said, and raises what ended it."""
-        while self.done < self._size and self._channel.poll():
+        while self.done < len(self._people) and self._channel.poll():
             try:
                 said = self._channel.recv()
             except EOFError as error:
                 raise LamppostError("the process that makes the watchlist ended unexpectedly") from error
             if isinstance(said, LamppostError):
                 raise said
-            self._entries += said
-        return self.done == self._size
+            self._portions.append(said)
+            if self.done == len(self._people):
+                keep_templates(self._seed, len(self._people), np.concatenate(self._portions))
+        return self.done == len(self._people)
 
     @property
     def entries(self) -> list[WatchlistEntry]:
         """The entries that are there so far."""
-        return self._entries
+        return [
+            WatchlistEntry(entry_id(person), np.array(template), reference=f"person {person}")
+            for person, template in zip(self._people, (row for each in self._portions for row in each), strict=False)
+        ]
 
     def stop(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.join()
-        self._channel.close()
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join()
+            self._channel.close()
+            self._process = None
 
 
-def _enrol(seed: int, size: int, channel: Channel) -> None:
+def _enrol(people: Sequence[int], channel: Channel) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the command ends this process
     from pipeline.vision.enrolment import enrol  # noqa: PLC0415  # torch is loaded in this process alone
     from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
@@ -65,15 +84,8 @@ def _enrol(seed: int, size: int, channel: Channel) -> None:
 
     try:
         embedder = load_eyes().embedder
-        people = group(Population.WATCHLIST, seed, size)
-        for first in range(0, size, PORTION):
-            portion = people[first : first + PORTION]
-            templates = [enrol(embedder, crops) for crops in enrolment_crops(portion)]
-            channel.send(
-                [
-                    WatchlistEntry(entry_id(person), np.asarray(template, np.float32), reference=f"person {person}")
-                    for person, template in zip(portion, templates, strict=True)
-                ]
-            )
+        for first in range(0, len(people), PORTION):
+            crops = enrolment_crops(tuple(people[first : first + PORTION]))
+            channel.send(np.stack([enrol(embedder, each) for each in crops]))
     except LamppostError as error:
         channel.send(error)

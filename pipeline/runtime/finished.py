@@ -1,0 +1,27 @@
+"""What a demo knows when it has ended."""
+
+from dataclasses import dataclass
+
+from pipeline.actors.report import WorkReport
+from pipeline.cameras.plan import FleetPlan
+from pipeline.records import Alert
+from pipeline.runtime.camera_job import CameraStatus
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.taps import CustodyFindings
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything that a demo knows at its end."""
+
+    settings: Settings
+    run: str
+    plan: FleetPlan
+    cameras: CameraStatus
+    work: WorkReport
+    replaced: int
+    custody: CustodyFindings
+    alerts: list[Alert]
+    first_alert_seconds: float | None
+    kafka: str
+    """Release of the broker."""
