@@ -21,8 +21,9 @@ from pipeline.synthetic.seeds import Purpose, generator
 from pipeline.synthetic.texture import face_texture
 
 CROP_SIZE: Final = 112
-VIEWS_PER_LOOK: Final = 1
-"""Enrolment pictures between two changes of hair and beard."""
+DARKEST_LEVEL: Final = 0.65
+BRIGHTEST_LEVEL: Final = 0.95
+"""Between these `Light.level`s a camera's automatic exposure keeps a street."""
 CROP_LANDMARKS: Final = (
     (38.2946, 51.6963),
     (73.5318, 51.5014),
@@ -63,6 +64,11 @@ class Light:
     direction: NDArray[np.float32]
     key: NDArray[np.float32]
     ambient: NDArray[np.float32]
+
+    @property
+    def level(self) -> float:
+        """The light on a surface that half faces it; white is white at 1."""
+        return float(np.mean(self.key) * 0.5 + np.mean(self.ambient))
 
 
 def head(person: Identity, appearance: Look) -> Head:
@@ -133,6 +139,12 @@ def outdoor_light(rng: np.random.Generator) -> Light:
     )
 
 
+def auto_exposed(light: Light) -> Light:
+    """Return a light as a camera's automatic exposure makes of it: neither too dark nor too bright."""
+    gain = np.float32(min(BRIGHTEST_LEVEL, max(DARKEST_LEVEL, light.level)) / light.level)
+    return Light(light.direction, light.key * gain, light.ambient * gain)
+
+
 def studio_light(rng: np.random.Generator) -> Light:
     """Draw a soft frontal light with a little variation."""
     direction = np.array([rng.uniform(-0.35, 0.35), rng.uniform(0.2, 0.5), 1.0])
@@ -161,13 +173,12 @@ def aligned_pose(subject: Head, yaw: float, pitch: float) -> Pose:
 def enrolment_views(person: Identity, count: int) -> NDArray[np.uint8]:
     """Return aligned studio pictures of a person, uint8[count, 112, 112, 3] BGR: soft light, no glasses.
 
-    Poses vary by what a street camera above head height sees; every fourth picture has a new look.
+    Poses vary by what a street camera above head height sees; hair and beard are other ones in each picture.
     """
     rng = generator(Purpose.ENROLMENT, person.seed)
     views = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    for number, view in enumerate(views):
-        if number % VIEWS_PER_LOOK == 0:
-            subject = head(person, look(person, rng, neutral=True))
+    for view in views:
+        subject = head(person, look(person, rng, neutral=True))
         view[:] = rng.integers(90, 200)
         draw(view, subject, aligned_pose(subject, rng.uniform(-25, 25), rng.uniform(-2, 20)), studio_light(rng))
     return views

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.bodies import Clothes, clothes, draw_body
-from pipeline.synthetic.faces import Head, Light, Pose, draw, head, outdoor_light, project
+from pipeline.synthetic.faces import Head, Light, Pose, auto_exposed, draw, head, outdoor_light, project
 from pipeline.synthetic.geometry import landmark_points, outline_points
 from pipeline.synthetic.grain import add_grain
 from pipeline.synthetic.identities import identity
@@ -97,15 +97,14 @@ class Street:
         self.spec = spec
         self.frames_per_loop: int = max(1, round(spec.loop_seconds * spec.fps))
         self._rng_keys = (spec.seed, text_key(spec.camera))
-        self._light = outdoor_light(generator(Purpose.BACKDROP, *self._rng_keys, 1))
+        self._light = auto_exposed(outdoor_light(generator(Purpose.BACKDROP, *self._rng_keys, 1)))
         self._walkers = tuple(_Walker(walk, spec, self._light) for walk in plan(spec))
         self._truth_of_index: dict[int, tuple[FaceTruth, ...]] = {}
 
     @cached_property
     def _backdrop(self) -> NDArray[np.uint8]:
         picture = backdrop(generator(Purpose.BACKDROP, *self._rng_keys), self.spec.height, self.spec.width)
-        level = float(np.mean(self._light.key) * 0.5 + np.mean(self._light.ambient))
-        gain = math.sqrt(min(1.3, max(0.35, level)))
+        gain = math.sqrt(self._light.level)
         lit: NDArray[np.uint8] = np.clip(picture * np.float32(gain), 0, 255).astype(np.uint8)
         return lit
 
@@ -126,7 +125,6 @@ class Street:
         image: NDArray[np.uint8] = self._backdrop.copy()
         time = index / self.spec.fps
         for walker, pose in self._present(index):
-            level = math.sqrt(float(np.mean(walker.light.key) * 0.5 + np.mean(walker.light.ambient)))
             draw_body(
                 image,
                 walker.clothes,
@@ -135,7 +133,7 @@ class Street:
                 unit=pose.unit,
                 stride=walker.walk.stride(time),
                 yaw=walker.walk.body_yaw,
-                light=min(1.2, level),
+                light=min(1.2, math.sqrt(walker.light.level)),
             )
             draw(image, walker.head, pose, walker.light)
         add_grain(image, index * 799_819 + self.spec.seed)

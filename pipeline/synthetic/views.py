@@ -57,9 +57,17 @@ def street_view(
         y=0.45 * side + rng.normal(0, 0.05) * unit,
         unit=unit,
     )
-    level = math.sqrt(float(np.mean(light.key) * 0.5 + np.mean(light.ambient)))
     stride = float(rng.uniform(0, 6))
-    draw_body(image, clothes(rng), x=pose.x, y=pose.y, unit=unit, stride=stride, yaw=pose.yaw, light=min(1.2, level))
+    draw_body(
+        image,
+        clothes(rng),
+        x=pose.x,
+        y=pose.y,
+        unit=unit,
+        stride=stride,
+        yaw=pose.yaw,
+        light=min(1.2, math.sqrt(light.level)),
+    )
     draw(image, subject, pose, light)
     if rng.random() < 0.1:
         _cover(image, rng, unit)

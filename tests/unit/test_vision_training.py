@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import ModelError
+from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.detector import DetectorPlan, detector_loss, targets, train_detector
 from pipeline.vision.training.embedder import EmbedderPlan, contrastive_loss, margin_loss, train_embedder
 
@@ -62,9 +63,10 @@ def test_detector_training_runs_and_resumes(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     """A folder is not silently shared by two plans."""
-    train_detector(DetectorPlan(streets=1, steps=1), tmp_path, progress=_quiet)
+    save_checkpoint(tmp_path / "detector.pt", DetectorPlan(streets=1), {"step": 3})
+    assert load_checkpoint(tmp_path / "detector.pt", DetectorPlan(streets=1)) == {"step": 3}
     with pytest.raises(ModelError, match="another training plan"):
-        train_detector(DetectorPlan(streets=1, steps=2), tmp_path, progress=_quiet)
+        load_checkpoint(tmp_path / "detector.pt", DetectorPlan(streets=2))
 
 
 def test_targets_say_where_the_face_is() -> None:
