@@ -63,10 +63,10 @@ class Screen:
             self._live.update(live_table(work, counts, max(0.0, now - began), self._seconds, note))
         elif time.monotonic() - self._last_line > LINE_SECONDS:
             p50, p99 = (milliseconds(total_latency(work).quantile(q)) for q in (0.5, 0.99))
+            sent = f"{max(0.0, now - began):6.1f} s  sent {summed(counts).sent:,}  " if cameras else ""
             self._print(
-                f"{max(0.0, now - began):6.1f} s  sent {summed(counts).sent:,}  processed "
-                f"{work.outcomes.get('processed', 0):,}  shed {work.outcomes.get('shed', 0):,}  faces {work.faces:,}  "
-                f"alerts {alerts}  p50 {p50}  p99 {p99}  {note}"
+                f"{sent}processed {work.outcomes.get('processed', 0):,}  shed {work.outcomes.get('shed', 0):,}  "
+                f"faces {work.faces:,}  alerts {alerts}  p50 {p50}  p99 {p99}  {note}"
             )
 
     def _note(self, status: "RunStatus", cameras: CameraStatus | None) -> str:
