@@ -1,6 +1,5 @@
 """The fakes say what their pictures, entries and calls hold, and refuse what the real things refuse."""
 
-
 import cv2
 import numpy as np
 import pytest
