@@ -110,7 +110,7 @@ class _Demonstration:
             stack.callback(discovery.stop)
             self._screen.say(f"metrics are listed at {discovery.url}")
             tap = AlertTap(connection, self._run)
-            self._cameras.start(settings.run.partitions, time.time_ns() + int(LEAD_SECONDS * 1e9))
+            self._cameras.start(len(audit.frame_starts), time.time_ns() + int(LEAD_SECONDS * 1e9))
             self._watch(supervision, tap)
             final = supervision.stop(settings.lifecycle.drain_seconds)
             alerts = tap.finish()
