@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.catalog.metrics import STAGE_SECONDS
 from pipeline.catalog.outcomes import Outcome
+from pipeline.ports import Telemetry
 from pipeline.records import Batch, DeadLetter
 
 
@@ -100,13 +102,15 @@ class StageSpan:
 
 @dataclass(slots=True)
 class Trace:
-    """The latest stage spans of a worker, bounded, for a look at how stages overlap."""
+    """The stage spans of a worker: each is measured, and the latest are kept for a look at how stages overlap."""
 
+    telemetry: Telemetry
     limit: int = 1024
     spans: list[StageSpan] = field(default_factory=list)
 
     def add(self, batch: int, stage: str, began: float, ended: float) -> None:
-        """Keep one span, dropping the oldest above the limit."""
+        """Measure one span and keep it, dropping the oldest above the limit."""
+        self.telemetry.observe(STAGE_SECONDS, ended - began, stage=stage)
         self.spans.append(StageSpan(batch, stage, began, ended))
         if len(self.spans) > 2 * self.limit:
             del self.spans[: -self.limit]

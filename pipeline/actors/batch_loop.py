@@ -18,6 +18,7 @@ from pipeline.actors.sight import Sight
 from pipeline.catalog import metrics
 from pipeline.errors import LamppostError, TransactionAborted
 from pipeline.ports import Assigned, FrameSource, Revoked, Telemetry
+from pipeline.records import Batch
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
@@ -108,16 +109,20 @@ class BatchLoop:
                 if batch is None:
                     continue
                 self._mark("consume", number, began)
-                began = time.monotonic()
-                opened = self._intake.open(batch, number)
-                self._mark("decode", number, began)
-                self._telemetry.set(metrics.CLOCK_UNTRUSTED, self._intake.untrusted_cameras)
-                self._hand_on(source, opened)
+                self._hand_on(source, self._opened_batch(batch, number))
+                del batch
                 number += 1
             self._drain(source)
         finally:
             self._intake.close()
             source.close()
+
+    def _opened_batch(self, batch: Batch, number: int) -> Opened:
+        began = time.monotonic()
+        opened = self._intake.open(batch, number)
+        self._mark("decode", number, began)
+        self._telemetry.set(metrics.CLOCK_UNTRUSTED, self._intake.untrusted_cameras)
+        return opened
 
     def _hand_on(self, source: FrameSource, opened: Opened) -> None:
         """Wait for the next stage, while staying a member of the group however long that takes."""
@@ -152,10 +157,10 @@ class BatchLoop:
 
     def _look(self) -> None:
         while (opened := self._next(self._opened)) is not None:
-            if opened.batch.assignment == self._current():
-                began = time.monotonic()
-                seen = self._sight.look(opened)
-                self._mark("sight", opened.number, began)
+            seen = self._sight.look(opened) if opened.batch.assignment == self._current() else None
+            # this thread may wait for long now, and pictures are to live no longer than the look at them
+            del opened
+            if seen is not None:
                 self._pass_on(seen)
         self._pass_on(None)
 
@@ -166,16 +171,15 @@ class BatchLoop:
             began = time.monotonic()
             found = self._settlement.search(seen, partial(self._worth_waiting, seen))
             self._mark("search", seen.number, began)
-            if found is None or self._rewind.is_set():
+            if found is None:
+                if not self._stale(seen):
+                    # given up at the end of a drain: nothing behind it may be committed either
+                    self._rewind.set()
                 continue
-            began = time.monotonic()
             try:
-                settled = self._settlement.settle(seen, found, self._current)
+                self._settlement.settle(seen, found, self._current)
             except TransactionAborted:
                 self._rewind.set()
-            else:
-                if settled:
-                    self._mark("commit", seen.number, began)
 
     def _current(self) -> int:
         """The source's own count, not a copy: it rises before a revocation is waited for."""
@@ -207,14 +211,13 @@ class BatchLoop:
                 return
 
     def _note_lag(self, source: FrameSource) -> None:
-        self._lag = dict(source.lag())
-        for partition, frames in self._lag.items():
+        before, self._lag = self._lag, dict(source.lag())
+        # a partition that went to another worker is no lag of this one's
+        for partition, frames in (dict.fromkeys(before, 0) | self._lag).items():
             self._telemetry.set(metrics.LAG, frames, partition=str(partition))
 
     def _mark(self, stage: str, batch: int, began: float) -> None:
-        ended = time.monotonic()
-        self._trace.add(batch, stage, began, ended)
-        self._telemetry.observe(metrics.STAGE_SECONDS, ended - began, stage=stage)
+        self._trace.add(batch, stage, began, time.monotonic())
 
 
 def describe(failure: BaseException) -> str:

@@ -97,7 +97,7 @@ class WorkerFactory:
         # a worker sees its own cameras alone, so each gets its share of the run's limit
         camera_limit = settings.metrics.per_camera_limit // settings.run.workers
         telemetry = PrometheusTelemetry(registry, Places(camera_limit))
-        trace = Trace()
+        trace = Trace(telemetry)
         ledger = Ledger(Places(camera_limit).label, telemetry)
         outbox = KafkaOutbox(connection, topic=FRAMES, transactional_id=transactional_id(self.run, slot))
         settlement = Settlement(

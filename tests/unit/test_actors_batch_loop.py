@@ -1,0 +1,364 @@
+"""The worker's loop on a broker in memory: every frame gets one outcome, every pass one alert, whatever happens."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from memory_run import MemoryRun, Worker, jpeg
+
+from pipeline.catalog import metrics
+from pipeline.catalog.outcomes import Outcome
+from pipeline.catalog.topics import DEAD_LETTERS, FRAMES
+from pipeline.core.pressure import Policy
+from pipeline.errors import BrokerError, Fenced, ShardUnavailable
+from pipeline.records import Batch, OutgoingRecord, Probes, SearchResult
+from pipeline.testing.frame_source import FakeFrameSource
+from pipeline.wire import dead_letters as dead_letter_wire
+
+Eventually = Callable[..., None]
+
+
+@pytest.fixture
+def run() -> Iterator[MemoryRun]:
+    """A run without workers; those that a test starts end with it."""
+    with MemoryRun() as started:
+        yield started
+
+
+def test_one_pass_is_one_alert_until_the_cool_down_is_over(run: MemoryRun, eventually: Eventually) -> None:
+    """Ten frames of a listed person alert once, with the first; the same person 30 s later alerts again."""
+    run.worker()
+    for _ in range(10):
+        run.send(3)
+    eventually(lambda: run.settled)
+    assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-3", 0)]
+    run.send(3, seconds=29.0)
+    run.send(3, seconds=2.0)
+    eventually(lambda: run.settled)
+    assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-3", 0), ("person-3", 11)]
+    assert run.audit().balanced
+
+
+def test_people_and_cameras_have_cool_downs_of_their_own(run: MemoryRun, eventually: Eventually) -> None:
+    """Two listed people in one picture alert both, at each camera; who is not listed never does."""
+    run.worker()
+    for partition in (0, 1):
+        for _ in range(3):
+            run.send(1, 2, 12, partition=partition)
+    eventually(lambda: run.settled)
+    assert run.alerted == [(camera, entry) for camera in ("cam/0", "cam/1") for entry in ("person-1", "person-2")]
+
+
+def test_totals_and_metrics_say_what_was_done(run: MemoryRun, eventually: Eventually) -> None:
+    """Frames, faces and alerts per camera, every stage measured once per batch, and no lag left."""
+    worker = run.worker(batch_limit=1)
+    for _ in range(5):
+        run.send(1, 12)
+    eventually(lambda: worker.work.batches == 5)
+    place = worker.work.places["cam/0"]
+    assert (place.frames, place.faces, place.alerts, place.shed) == (5, 10, 1, 0)
+    assert (worker.work.faces, worker.work.alerts, worker.work.alert_latency.count) == (10, 1, 1)
+    told = worker.telemetry
+    assert told.value(metrics.FRAMES, outcome="processed", place="cam/0") == 5
+    for stage in ("consume", "decode", "detect", "embed", "search", "commit"):
+        assert len(told.observations(metrics.STAGE_SECONDS, stage=stage)) == 5, stage
+    eventually(lambda: worker.loop.lag == {0: 0, 1: 0})
+
+
+def test_frames_over_the_age_limit_are_shed(run: MemoryRun, eventually: Eventually) -> None:
+    """Under shed-oldest, when it is their turn; they are not looked at and count as shed, by camera."""
+    for _ in range(6):
+        run.send(1)
+    run.clock.advance(10.0)
+    run.send(2)
+    worker = run.worker()
+    eventually(lambda: run.settled)
+    assert run.coverage.counts == _counts(processed=1, shed=6)
+    assert run.alerted == [("cam/0", "person-2")]
+    assert sum(receipt.shed_by_camera.get("cam/0", 0) for receipt in run.receipts) == 6
+    eventually(lambda: worker.work.places["cam/0"].shed == 6)
+    assert run.audit().balanced
+
+
+def test_nothing_is_shed_under_block(run: MemoryRun, eventually: Eventually) -> None:
+    """However old the frames are: the backlog waits."""
+    for _ in range(6):
+        run.send(1)
+    run.clock.advance(100.0)
+    run.worker(policy=Policy.BLOCK)
+    eventually(lambda: run.settled)
+    assert run.coverage.counts == _counts(processed=6)
+    assert run.alerted == [("cam/0", "person-1")]
+
+
+def test_retention_that_was_faster_is_an_outcome(run: MemoryRun, eventually: Eventually) -> None:
+    """Offsets below the log start are expired, counted and committed like a batch."""
+    for _ in range(6):
+        run.send(12)
+    run.worker(batch_limit=2)
+    eventually(lambda: run.settled)
+    with run.broker.changed:
+        for _ in range(6):
+            run.send(12)
+        run.broker.delete_below(FRAMES, 0, 9)
+    eventually(lambda: run.settled)
+    assert run.coverage.counts[Outcome.EXPIRED] == 3
+    assert run.audit().balanced
+
+
+def test_garbage_is_dead_lettered_and_the_loop_goes_on(run: MemoryRun, eventually: Eventually) -> None:
+    """Records that are no frame, and pictures that do not decode: their metadata is kept, never their bytes."""
+    canary = b"canary-of-the-payload"
+    worker = run.worker(batch_limit=3)
+    run.send(1)
+    run.broker.add(OutgoingRecord(FRAMES, b"cam/0", canary, (), 0))
+    run.broker.add(OutgoingRecord(FRAMES, None, None, (), 0))
+    run.broker.add(OutgoingRecord(FRAMES, b"\xff\xfe", b"", (("schema-version", b"99"),), 0))
+    run.send(picture=b"\xff\xd8\xff" + canary)
+    run.send(picture=jpeg(1)[:200])
+    run.send(2)
+    eventually(lambda: run.settled)
+    assert run.coverage.counts == _counts(processed=2, dead_lettered=5)
+    assert run.alerted == [("cam/0", "person-1"), ("cam/0", "person-2")]
+    raw = run.broker.committed_records(DEAD_LETTERS)
+    assert canary not in b"".join(record.value or b"" for record in raw)
+    letters = [dead_letter_wire.decode(r.value, r.headers) for r in raw]
+    assert [letter.offset for letter in letters] == [1, 2, 3, 4, 5]
+    assert worker.loop.failure is None
+    assert run.audit().balanced
+
+
+@pytest.mark.parametrize("aborts", [1, 3])
+def test_an_aborted_transaction_loses_and_doubles_nothing(run: MemoryRun, eventually: Eventually, aborts: int) -> None:
+    """The worker reads again from the committed offsets; alerts and receipts are there exactly once."""
+    worker = run.worker(batch_limit=2)
+    for _ in range(4):
+        run.send(1)
+    eventually(lambda: run.settled)
+    run.broker.abort_next(aborts)
+    for identity in (1, 2, 2, 3, 3, 3, 12):
+        run.send(identity)
+        run.send(identity, partition=1)
+    eventually(lambda: run.settled)
+    assert run.audit().balanced
+    assert run.alerted == [(camera, f"person-{entry}") for camera in ("cam/0", "cam/1") for entry in (1, 2, 3)]
+    assert len({alert.id for alert in run.alerts}) == 6
+    assert worker.work.aborted == aborts
+    assert worker.telemetry.value(metrics.TRANSACTIONS_ABORTED) == aborts
+
+
+def test_an_aborted_alert_does_not_start_a_cool_down(run: MemoryRun, eventually: Eventually) -> None:
+    """The pass whose first alert was rolled back is alerted by the same frame when it is read again."""
+    run.broker.abort_next()
+    run.worker(batch_limit=1)
+    run.send(5)
+    run.send(5)
+    eventually(lambda: run.settled)
+    assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-5", 0)]
+
+
+class AwayGallery:
+    """A gallery whose shard stays away until it is told to come back."""
+
+    def __init__(self, run: MemoryRun) -> None:
+        self._run = run
+        self.back = threading.Event()
+        self.asked = threading.Event()
+
+    def search(self, probes: Probes, k: int) -> SearchResult:
+        """As under `wait`: late, and then not at all."""
+        self.asked.set()
+        if not self.back.wait(0.01):
+            raise ShardUnavailable("shard-0 did not answer")
+        return self._run.gallery.search(probes, k)
+
+
+class FaintGallery(AwayGallery):
+    """A gallery that never answers for the frame captured at one instant."""
+
+    def __init__(self, run: MemoryRun, capture_ns: int) -> None:
+        super().__init__(run)
+        self._capture_ns = capture_ns
+
+    def search(self, probes: Probes, k: int) -> SearchResult:
+        """As a shard that is back for the next batch."""
+        if self._capture_ns in probes.capture_ns:
+            return super().search(probes, k)
+        return self._run.gallery.search(probes, k)
+
+
+class NotingSource(FakeFrameSource):
+    """Notes when it is paused and resumed."""
+
+    notes: list[str]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.notes = []
+        super().__init__(*args, **options)
+
+    def pause(self) -> None:
+        """See the port."""
+        self.notes.append("pause")
+        super().pause()
+
+    def resume(self) -> None:
+        """See the port."""
+        self.notes.append("resume")
+        super().resume()
+
+
+def test_a_lost_shard_pauses_consumption_until_it_is_back(
+    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `wait` the worker stays in its group, reads no further, and goes on where it was."""
+    monkeypatch.setattr("pipeline.actors.batch_loop.PATIENCE_SECONDS", 0.0)
+    gallery = AwayGallery(run)
+    worker = run.worker(gallery=gallery, batch_limit=1, source=NotingSource, policy=Policy.BLOCK)
+    for _ in range(12):
+        run.send(1)
+    eventually(lambda: worker.source is not None and worker.source.notes == ["pause"])  # type: ignore[attr-defined]
+    assert run.receipts == []
+    assert worker.loop.lag[0] > 0
+    gallery.back.set()
+    eventually(lambda: run.settled)
+    assert run.alerted == [("cam/0", "person-1")]
+    assert run.audit().balanced
+    assert worker.source.notes[:2] == ["pause", "resume"]  # type: ignore[union-attr]
+
+
+def test_a_part_of_the_watchlist_is_said_in_receipt_and_alert(run: MemoryRun, eventually: Eventually) -> None:
+    """Under `degrade` the result says which fraction was searched, and so does everything that follows from it."""
+    run.gallery.fraction_searched = 0.5
+    worker = run.worker()
+    run.send(1)
+    eventually(lambda: worker.work.batches)
+    assert [alert.fraction_searched for alert in run.alerts] == [0.5]
+    assert [receipt.fraction_searched for receipt in run.receipts] == [0.5]
+    assert worker.telemetry.value(metrics.FRACTION_SEARCHED) == 0.5
+
+
+def test_a_fenced_worker_ends_and_its_successor_does_the_work(run: MemoryRun, eventually: Eventually) -> None:
+    """The loop stops with the failure said, out of the group, without having committed anything more."""
+    worker = run.worker()
+    run.send(1)
+    eventually(lambda: run.settled)
+    successor = run.outbox()
+    run.send(2)
+    eventually(lambda: isinstance(worker.loop.failure, Fenced))
+    eventually(lambda: not run.group.is_member(worker.member))
+    assert not run.settled
+    assert worker.loop.stop(5.0)
+    run.worker(outbox=successor)
+    eventually(lambda: run.settled)
+    assert run.alerted == [("cam/0", "person-1"), ("cam/0", "person-2")]
+    assert run.audit().balanced
+
+
+class DyingSource(FakeFrameSource):
+    """A consumer with a fatal error, after a first batch."""
+
+    def poll(self, timeout: float) -> Batch | None:
+        """See the port."""
+        if self.assignment and self.lag()[0] == 0:
+            raise BrokerError("Kafka at here: reading frames: fatal")
+        return super().poll(timeout)
+
+
+def test_a_fatal_consumer_error_ends_the_loop(run: MemoryRun, eventually: Eventually) -> None:
+    """With the broker's own words, and without a thread left."""
+    run.send(1)
+    worker = run.worker(source=DyingSource)
+    eventually(lambda: isinstance(worker.loop.failure, BrokerError))
+    assert worker.loop.stop(5.0)
+
+
+@pytest.mark.parametrize("stage", ["decode", "detector", "embedder"])
+def test_a_fault_in_any_stage_ends_the_loop_with_nothing_committed(
+    run: MemoryRun, eventually: Eventually, stage: str
+) -> None:
+    """A fault of the program is no frame's fault: it ends the worker, and the frames stay for its successor."""
+
+    class Broken:
+        dimension, version = 128, "broken"
+
+        def __call__(self, _: Any) -> Any:
+            raise ZeroDivisionError(stage)
+
+        detect = embed = __call__
+
+    worker = run.worker(**{stage: Broken()})
+    run.send(1)
+    eventually(lambda: isinstance(worker.loop.failure, ZeroDivisionError))
+    assert worker.loop.stop(5.0)
+    run.worker()
+    eventually(lambda: run.settled)
+    assert run.alerted == [("cam/0", "person-1")]
+
+
+class HeldOutbox:
+    """Commits only while it is let."""
+
+    def __init__(self, run: MemoryRun) -> None:
+        self._outbox = run.outbox()
+        self.waiting = threading.Event()
+        self.free = threading.Event()
+
+    def commit(self, records: Sequence[OutgoingRecord], offsets: Mapping[int, int], membership: Any) -> None:
+        """See the port."""
+        self.waiting.set()
+        assert self.free.wait(20.0)
+        self._outbox.commit(records, offsets, membership)
+
+    def close(self) -> None:
+        """See the port."""
+        self._outbox.close()
+
+
+def test_stop_finishes_what_is_in_hand(run: MemoryRun, eventually: Eventually) -> None:
+    """Every batch that was consumed is committed, nothing more is, and the worker has left its group."""
+    outbox = HeldOutbox(run)
+    worker = run.worker(outbox=outbox, batch_limit=1)
+    for _ in range(12):
+        run.send(1)
+    eventually(lambda: outbox.waiting.is_set() and _consumed(worker) == 5, "a pipeline that is full")
+    ended: list[bool] = []
+    stopping = threading.Thread(target=lambda: ended.append(worker.loop.stop(20.0)))
+    stopping.start()
+    outbox.free.set()
+    stopping.join(20.0)
+    assert ended == [True]
+    assert worker.loop.failure is None
+    in_hand = _consumed(worker)
+    assert run.group.committed[0] == in_hand < 12
+    assert run.coverage.consumed == in_hand
+    assert not run.group.is_member(worker.member)
+
+
+def test_a_drain_that_cannot_end_gives_up_at_its_deadline(run: MemoryRun, eventually: Eventually) -> None:
+    """A batch that finds no shard is not committed, and nothing behind it either, though that could be searched."""
+    run.send(1)
+    gallery = FaintGallery(run, run.clock.now_ns())
+    worker = run.worker(gallery=gallery, batch_limit=1, policy=Policy.BLOCK)
+    for _ in range(6):
+        run.send(1)
+    eventually(lambda: gallery.asked.is_set() and _consumed(worker) == 5, "a pipeline that is full")
+    assert worker.loop.stop(0.1)
+    assert worker.loop.failure is None
+    assert run.receipts == []
+    run.worker(policy=Policy.BLOCK)
+    eventually(lambda: run.settled)
+    assert run.audit().balanced
+
+
+def test_a_worker_that_was_never_started_stops(run: MemoryRun) -> None:
+    """There is nothing to wait for."""
+    assert Worker(run, 0).loop.stop(0.0)
+
+
+def _consumed(worker: Worker) -> int:
+    return sum(span.stage == "consume" for span in worker.trace.spans)
+
+
+def _counts(**counts: int) -> dict[Outcome, int]:
+    return {outcome: counts.get(outcome.value, 0) for outcome in Outcome}
