@@ -61,6 +61,7 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
         ok=not (problems := _problems(finished, counts)),
         problems=problems,
         run=finished.run,
+        replaced_processes=finished.replaced,
         seed=finished.settings.cameras.seed,
         seconds=finished.settings.demo.seconds,
         versions=_versions(finished.kafka),
@@ -113,6 +114,8 @@ def report(summary: records.Summary, out: Path, console: Console) -> None:
     table.add_row("memory", f"{summary.memory_peak_bytes / 2**20:,.0f} MiB at the peak (PSS, all processes)")
     table.add_row("results", f"{out / records.FILE_NAME}, {SAMPLE}, {PLOT}")
     console.print(table)
+    if summary.replaced_processes:
+        console.print(f"{summary.replaced_processes} worker or shard processes died and were replaced")
     for problem in summary.problems:
         console.print(f"problem: {problem}", style="bold red", soft_wrap=True)
 
@@ -124,8 +127,6 @@ def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
         problems.append(f"{missing} frames that were sent have no outcome")
     if counts.failed:
         problems.append(f"{counts.failed} frames did not reach Kafka")
-    if finished.replaced:
-        problems.append(f"{finished.replaced} worker or shard processes had to be replaced")
     return problems
 
 

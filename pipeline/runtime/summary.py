@@ -88,10 +88,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one demo."""
 
     ok: bool
-    """Whether the run ended as it should: custody balanced, and no camera or worker failed."""
+    """Whether the run ended as it should: custody balanced, and every frame that was intended is accounted for."""
     problems: list[str]
     """What was not as it should be, a sentence each; empty if ok."""
     run: str
+    replaced_processes: int
+    """Workers and shards that died and were replaced; nothing is lost by that if custody balances."""
     seed: int
     seconds: float
     """How long the cameras sent."""

@@ -25,6 +25,7 @@ SUMMARY = Summary(
     ok=True,
     problems=[],
     run="demo",
+    replaced_processes=0,
     seed=7,
     seconds=60.0,
     versions={"lamppost": "0.1.0"},
