@@ -56,33 +56,49 @@ class Child(Generic[S]):
         self._born = 0.0
         self._heard = 0.0
         self._failures = 0
+        self._stillborn = 0
         self._not_before = 0.0
+        self._last_error = ""
 
     @property
     def failures(self) -> int:
         """Failures in a row, without a stable time between."""
         return self._failures
 
+    @property
+    def stillborn(self) -> int:
+        """Processes in a row that never answered, such as one that cannot load what it is made of."""
+        return self._stillborn
+
+    @property
+    def last_error(self) -> str:
+        """How the latest of them ended, in a line."""
+        return self._last_error
+
     def tend(self, now: float) -> None:
         """Create or adopt the actor, renew its lease, take in its status; never waits."""
-        if self._actor is None:
-            if now < self._not_before:
-                return
-            self._actor = self._create()
-            self._born = self._heard = now
-        if now - self._born > STABLE_SECONDS:
-            self._failures = 0
+        if self._actor is None and now < self._not_before:
+            return
         try:
+            if self._actor is None:
+                self._born = self._heard = now
+                self._actor = self._create()
+            if now - self._born > STABLE_SECONDS:
+                self._failures = 0
             if self._pending is None:
                 self._actor.renew.remote()
                 self._pending = self._actor.status.remote(int(time.time()) - 10)
             self.status = ray.get(self._pending, timeout=0)
             self._pending = None
             self._heard = now
+            self._stillborn = 0
         except GetTimeoutError:
-            if now - self._heard > (SILENCE_SECONDS if self._heard > self._born else BIRTH_SECONDS):
+            silence = now - self._heard
+            if silence > (SILENCE_SECONDS if self._heard > self._born else BIRTH_SECONDS):
+                self._note_death(f"it said nothing for {silence:.0f} s")
                 self._replace(now)
-        except RayError:
+        except RayError as error:
+            self._note_death(" ".join(str(error).split()))
             self._replace(now)
         else:
             if self.status is not None and self.status.state == "failed":
@@ -97,6 +113,11 @@ class Child(Generic[S]):
         if self._actor is not None:
             ray.kill(self._actor, no_restart=True)
             self._actor = None
+
+    def _note_death(self, how: str) -> None:
+        self._last_error = how
+        if self._heard <= self._born:
+            self._stillborn += 1
 
     def _replace(self, now: float) -> None:
         self.kill()

@@ -17,7 +17,7 @@ from pipeline.actors.lease import LeaseWatch
 from pipeline.actors.report import SECONDS_KEPT, WorkReport, merge_reports
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
-from pipeline.errors import BrokerError
+from pipeline.errors import BrokerError, ClusterError
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +118,7 @@ class Supervisor:
         with self._lock:
             asked = [(child, child.ask("stop", deadline_seconds)) for child in self._workers]
             deadline = time.monotonic() + deadline_seconds + 5.0
+            self._keep_alive([reference for _, reference in asked if reference is not None], deadline)
             for child, reference in asked:
                 if reference is not None:
                     self._last_words(child, reference, deadline)
@@ -127,9 +128,12 @@ class Supervisor:
                 worker.kill()
         return self.status(int(time.time()) - 30)
 
-    def end(self) -> None:
-        """Stop watching the lease; the command kills this actor next."""
-        self._lease.end()
+    def _keep_alive(self, drains: list[Any], deadline: float) -> None:
+        """Renew the leases while the workers drain, since nobody tends any more: a drain may last longer than they."""
+        while drains and time.monotonic() < deadline:
+            for child in self._children:
+                child.ask("renew")
+            _, drains = ray.wait(drains, num_returns=len(drains), timeout=1.0)
 
     def _last_words(self, child: "Child[WorkerStatus]", reference: Any, deadline: float) -> None:
         try:
@@ -137,6 +141,7 @@ class Supervisor:
         except RayError as error:
             self._failure = self._failure or f"{child.name} did not end in time: {error}".splitlines()[0]
         self._take_in(child)
+        self._judge(child)
 
     def _creator(
         self, actor: type, name: str, number: int, factory: Callable[[int], Any], options: dict[str, Any]
@@ -173,7 +178,12 @@ class Supervisor:
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        if status is None or status.state != "failed" or self._failure:
+        if self._failure:
+            return
+        if child.stillborn >= FAILURES_BEFORE_GIVING_UP:
+            self._failure = f"{child.name} does not start: {child.last_error}"
+            self._failure_exit_code = ClusterError.exit_code
+        if status is None or status.state != "failed":
             return
         if not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP:
             self._failure = f"{child.name}: {status.failure}"
@@ -205,4 +215,5 @@ class Supervisor:
         try:
             self.stop(self._plan.lease_seconds / 4)
         finally:
-            os._exit(0)
+            # Ray would start an actor anew whose process merely ended
+            ray.kill(ray.get_actor(SUPERVISOR, namespace=self._plan.run), no_restart=True)
