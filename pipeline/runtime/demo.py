@@ -30,6 +30,7 @@ from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
+from pipeline.runtime.summary import require_folder
 from pipeline.runtime.taps import AlertTap, CustodyAudit
 from pipeline.runtime.targets import Targets
 from pipeline.runtime.topics import create
@@ -59,6 +60,7 @@ def demo(settings: Settings, verbose: bool) -> int:
     then, and writes its results all the same).
     """
     console = Console(highlight=False)
+    require_folder(settings.demo.out)
     run = settings.run.name or new_run_name(time.time_ns())
     with EndRequest() as end, MemoryPeak(tree_pss) as memory:
         with Screen(console, run, settings.demo.seconds) as screen, services(settings, screen.say, verbose) as up:

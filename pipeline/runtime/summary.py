@@ -120,6 +120,22 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     per_camera: list[CameraSummary]
 
 
+def require_folder(folder: Path) -> None:
+    """Make `folder` if needed, and raise ResourceError if results could not be written into it.
+
+    Asked before a run: hours of work must not end in a message about a path.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{FILE_NAME}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"{folder} cannot be written to ({error.strerror or error}); choose another folder with --out"
+        ) from error
+
+
 def write_summary(summary: Summary, folder: Path) -> Path:
     """Write summary.json into `folder`, which is made if needed; raises ResourceError if it can't be written."""
     path = folder / FILE_NAME

@@ -16,6 +16,7 @@ from pipeline.runtime.summary import (
     Summary,
     Truth,
     read_summary,
+    require_folder,
     write_summary,
 )
 
@@ -72,3 +73,16 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
 def test_a_page_made_from_code_is_current(name: str) -> None:
     """`make docs` writes them."""
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name]
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_run(tmp_path: Path) -> None:
+    """A file where the folder should be is one clear error that names it and the option."""
+    (tmp_path / "out").write_text("not a folder")
+    with pytest.raises(ResourceError, match=r"out cannot be written to .*--out"):
+        require_folder(tmp_path / "out")
+
+
+def test_a_folder_that_is_missing_is_made_and_left_empty(tmp_path: Path) -> None:
+    """Asking leaves nothing behind but the folder."""
+    require_folder(tmp_path / "results" / "today")
+    assert list((tmp_path / "results" / "today").iterdir()) == []
