@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +23,7 @@ from pipeline.core.pressure import Overload, Policy
 from pipeline.ports import Assigned, Detector, Embedder, Gallery, Outbox, Revoked
 from pipeline.records import Alert, ConsumedRecord, Frame, OutgoingRecord, Receipt, WatchlistEntry
 from pipeline.testing.alert_history import FakeAlertHistory
+from pipeline.testing.align import align
 from pipeline.testing.broker import MemoryBroker
 from pipeline.testing.clock import FakeClock
 from pipeline.testing.detector import FakeDetector
@@ -32,7 +31,7 @@ from pipeline.testing.embedder import FakeEmbedder
 from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.gallery import FakeGallery
 from pipeline.testing.outbox import FakeOutbox
-from pipeline.testing.pictures import blank, paint_face
+from pipeline.testing.pictures import jpeg
 from pipeline.testing.shard import FakeShard
 from pipeline.testing.telemetry import FakeTelemetry
 from pipeline.vision.decode import decode_jpeg
@@ -47,24 +46,6 @@ LISTED = range(8)
 COOLDOWN_SECONDS = 30.0
 MAX_AGE_SECONDS = 2.0
 PARTITIONS = 2
-
-
-@cache
-def jpeg(*people: int) -> bytes:
-    """A picture of these people, side by side."""
-    picture = blank()
-    for place, identity in enumerate(people):
-        paint_face(picture, 4 + 40 * place, 20, 32, identity)
-    encoded, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    assert encoded
-    return data.tobytes()
-
-
-def align(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Crops uint8[N,112,112,3] in the colour of each nose, which is all that the fake embedder looks at."""
-    noses = landmarks[:, 2].astype(int)
-    colours = image[noses[:, 1], noses[:, 0]]
-    return np.broadcast_to(colours[:, None, None, :], (len(colours), 112, 112, 3)).copy()
 
 
 class Worker:

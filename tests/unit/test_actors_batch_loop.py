@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from memory_run import MemoryRun, Worker, jpeg
+from memory_run import MemoryRun, Worker
 
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
@@ -14,6 +14,7 @@ from pipeline.core.pressure import Policy
 from pipeline.errors import BrokerError, Fenced, ShardUnavailable
 from pipeline.records import Batch, OutgoingRecord, Probes, SearchResult
 from pipeline.testing.frame_source import FakeFrameSource
+from pipeline.testing.pictures import jpeg
 from pipeline.wire import dead_letters as dead_letter_wire
 
 Eventually = Callable[..., None]
