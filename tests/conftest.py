@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.streams.client import Connection
 
-BROKERS_VARIABLE = "LAMPPOST_TEST_BROKERS"
+BROKERS_VARIABLE = "TEST_KAFKA_BROKERS"
 """Names a Kafka to test against instead of a local one; a test that needs its files is skipped then."""
 
 

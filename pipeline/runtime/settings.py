@@ -87,12 +87,10 @@ class Vision(Section):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks; auto takes what the device is fastest at within the checked accuracy."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
-    detector_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Score from which a detection is a face; None: the one shipped with the weights."""
 
 
 class Matching(Section):
