@@ -99,7 +99,12 @@ class WorkerFactory:
         telemetry = PrometheusTelemetry(registry, Places(camera_limit))
         trace = Trace(telemetry)
         ledger = Ledger(Places(camera_limit).label, telemetry)
-        outbox = KafkaOutbox(connection, topic=FRAMES, transactional_id=transactional_id(self.run, slot))
+        outbox = KafkaOutbox(
+            connection,
+            topic=FRAMES,
+            transactional_id=transactional_id(self.run, slot),
+            transaction_timeout=settings.kafka.transaction_timeout_seconds,
+        )
         settlement = Settlement(
             gallery=self._gallery(),
             outbox=outbox,
