@@ -1,0 +1,334 @@
+"""Workers and shards under their supervisor, on Ray and Kafka with eyes that know everybody, through what can happen."""
+
+import mmap
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.actors.report import WorkReport
+from pipeline.actors.supervisor import SUPERVISOR, RunStatus, Supervisor
+from pipeline.catalog.topics import FRAMES
+from pipeline.records import Alert, Frame, OutgoingRecord, WatchlistEntry
+from pipeline.runtime.composition import Looking, run_plan
+from pipeline.runtime.settings import Kafka, Lifecycle, Matching, Overload, Run, Settings
+from pipeline.runtime.supervision import Supervision
+from pipeline.runtime.taps import AlertTap, CustodyAudit
+from pipeline.runtime.topics import create
+from pipeline.streams.client import Connection
+from pipeline.streams.groups import begin_at
+from pipeline.streams.writer import RecordWriter
+from pipeline.testing.align import align
+from pipeline.testing.detector import FakeDetector
+from pipeline.testing.embedder import FakeEmbedder
+from pipeline.testing.pictures import encode, jpeg, paint_face
+from pipeline.vision.decode import decode_jpeg
+from pipeline.wire import frames as frame_wire
+from pipeline.wire import watchlist as watchlist_wire
+
+pytestmark = pytest.mark.integration
+
+Eventually = Callable[..., None]
+
+START_SECONDS = 90.0
+TAKEOVER_SECONDS = 60.0
+"""A killed member's partitions come back after the broker's session time-out, and its process has to start anew."""
+PARTITIONS = 4
+LISTED = range(8)
+
+
+def knowing_eyes(_: Settings) -> Looking:
+    """Eyes for the pictures of `pipeline.testing`."""
+    return Looking(decode_jpeg, FakeDetector(), align, FakeEmbedder(), 0.9)
+
+
+class Street:
+    """One run on the tests' Kafka and Ray, and its cameras: one per partition."""
+
+    def __init__(self, ray: Any, kafka: Connection, run: str, lease_seconds: float) -> None:
+        self._ray = ray
+        self._writer = RecordWriter(kafka)
+        self._sequences: Counter[int] = Counter()
+        self._read_back = False
+        self.run = run
+        self.settings = Settings(
+            kafka=Kafka(brokers=kafka.brokers),
+            run=Run(name=run, group=run, workers=2, partitions=PARTITIONS),
+            matching=Matching(shards=1),
+            overload=Overload(policy="block"),
+            lifecycle=Lifecycle(lease_seconds=lease_seconds),
+        )
+        create(self.settings)
+        self.audit = CustodyAudit(kafka, run)
+        begin_at(kafka, run, FRAMES, self.audit.frame_starts)
+        self.tap = AlertTap(kafka, run)
+        self.plan = run_plan(self.settings, run, knowing_eyes)
+        self._writer.write([watchlist_wire.encode(self._entry(identity), 128) for identity in LISTED])
+
+    def send(self, *people: int, camera: int = 0, picture: bytes | None = None) -> None:
+        """Publish a frame of a camera."""
+        frame = Frame(f"{self.run}/{camera}", "r", self._sequences[camera], time.time_ns(), picture or jpeg(*people))
+        self._sequences[camera] += 1
+        key, value, headers = frame_wire.encode(frame)
+        self._writer.write([OutgoingRecord(FRAMES, key, value, headers, camera)])
+
+    @property
+    def alerted(self) -> list[tuple[int, str]]:
+        """(camera, entry) of each alert that was read back so far, sorted."""
+        return sorted(map(self._alerted, self.tap.alerts))
+
+    def finish(self) -> list[tuple[int, str]]:
+        """(camera, entry) of each alert of the run, sorted, up to now; the last look."""
+        self._read_back = True
+        return sorted(map(self._alerted, self.tap.finish()))
+
+    def balanced(self) -> bool:
+        """Whether the receipts in Kafka account for every frame that was published."""
+        return not self.audit.findings().problems
+
+    def close(self) -> None:
+        """Take the people off the list again."""
+        if not self._read_back:
+            self.tap.finish()
+        self._writer.write([watchlist_wire.encode_removal(self._entry(identity).entry) for identity in LISTED])
+        self._writer.close()
+
+    def _entry(self, identity: int) -> WatchlistEntry:
+        return WatchlistEntry(f"{self.run}-person-{identity}", FakeEmbedder().template(identity))
+
+    def _alerted(self, alert: Alert) -> tuple[int, str]:
+        return int(alert.camera.rpartition("/")[2]), alert.entry.removeprefix(f"{self.run}-")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def portable_eyes(ray_connection: Any) -> Iterator[None]:
+    """Actors' processes cannot import this file, so what is defined here travels whole."""
+    here = sys.modules[__name__]
+    ray_connection.cloudpickle.register_pickle_by_value(here)
+    yield
+    ray_connection.cloudpickle.unregister_pickle_by_value(here)
+
+
+@pytest.fixture
+def street(ray_connection: Any, kafka: Connection, prefix: str) -> Iterator[Street]:
+    """A run that nobody supervises yet."""
+    made = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=20.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def supervision(street: Street, eventually: Eventually) -> Iterator[Supervision]:
+    """The run's supervision, with every worker and shard up."""
+    started = Supervision(street.plan)
+    eventually(lambda: serving(started.status()), "workers and shards", START_SECONDS)
+    yield started
+    if not started.ended:
+        started.stop(0.0)
+
+
+def serving(status: RunStatus) -> bool:
+    """Whether a run is up with everybody on the list."""
+    assert not status.failure
+    return status.ready and sum(shard.entries for shard in status.shards) >= len(LISTED)
+
+
+def work(status: RunStatus) -> WorkReport:
+    """What a run has done."""
+    return msgspec.msgpack.decode(status.work, type=WorkReport)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+class ObjectStore:
+    """Ray's object store on this machine, and everything that Ray writes into its folder."""
+
+    def __init__(self, ray: Any) -> None:
+        (node,) = ray.nodes()
+        self._address, self._port = node["NodeManagerAddress"], node["NodeManagerPort"]
+        self._session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+        raylets = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "raylet"]
+        (self._raylet,) = [each.pid for each in raylets if str(self._session) in " ".join(each.cmdline())]
+
+    def usage(self) -> tuple[int, int]:
+        """Bytes in the store now, and objects that ever entered it."""
+        from ray._private.internal_api import node_stats  # noqa: PLC0415  # as in the fixture
+
+        stats: Any = node_stats(self._address, self._port, include_memory_info=False)  # type: ignore[no-untyped-call]  # Ray's own
+        return int(stats.store_stats.object_store_bytes_used), int(stats.store_stats.cumulative_created_objects)
+
+    def holds(self, canary: bytes) -> bool:
+        """Whether these bytes lie in the store's memory or in any file of the session."""
+        memory = list(self._memory())
+        assert memory, "the store's memory was not found"
+        files = [path for path in self._session.rglob("*") if path.is_file() and not path.is_symlink()]
+        assert files
+        return any(_contains(path, canary) for path in (*memory, *files))
+
+    def _memory(self) -> Iterator[Path]:
+        """Plasma maps files that it has deleted already; its descriptors still lead to them."""
+        for descriptor in Path(f"/proc/{self._raylet}/fd").iterdir():
+            with suppress(OSError):
+                if "plasma" in os.readlink(descriptor):
+                    yield descriptor
+
+
+def _contains(path: Path, canary: bytes) -> bool:
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(canary) >= 0
+    except (ValueError, FileNotFoundError):
+        return False  # an empty file, or one that went away
+
+
+def test_no_frame_enters_rays_object_store(
+    street: Street, supervision: Supervision, ray_connection: Any, eventually: Eventually
+) -> None:
+    """No object is ever made, and neither a frame's bytes nor its pixels are found; both are once they are put there
+    on purpose."""
+    noise = np.random.default_rng(7).integers(0, 256, (480, 640), np.uint8)
+    picture = np.repeat(noise[..., None], 3, axis=2)
+    paint_face(picture, 10, 10, 60, 3)
+    published = encode(picture)
+    assert len(published) > 200_000, "larger than what Ray passes on inside a message"
+    pixels = decode_jpeg(published)
+    canaries = {"bytes": published[100_000:100_064], "pixels": pixels[300, :64].tobytes()}
+    store = ObjectStore(ray_connection)
+    before = store.usage()
+    for camera in range(PARTITIONS):
+        for _ in range(5):
+            street.send(camera=camera, picture=published)
+    eventually(street.balanced, "custody")
+    eventually(lambda: street.alerted == [(camera, "person-3") for camera in range(PARTITIONS)], "alerts")
+    eventually(lambda: work(supervision.status()).faces == 5 * PARTITIONS, "faces")
+    assert store.usage() == before == (0, 0)
+    assert not [name for name, canary in canaries.items() if store.holds(canary)]
+    held = [ray_connection.put(published), ray_connection.put(pixels)]
+    assert store.usage()[1] == 2
+    assert store.usage()[0] > pixels.nbytes
+    assert [name for name, canary in canaries.items() if store.holds(canary)] == ["bytes", "pixels"]
+    del held
+
+
+def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled(
+    street: Street, supervision: Supervision, eventually: Eventually
+) -> None:
+    """kill -9 of either worker while frames come in: each planted pass has one alert, and custody balances."""
+    planted: list[tuple[int, str]] = []
+    killed: list[int] = []
+    for identity in LISTED:
+        for camera in range(PARTITIONS):
+            street.send(identity, camera=camera)
+            street.send(identity, 12, camera=camera)
+            planted.append((camera, f"person-{identity}"))
+        if identity in (2, 5):
+            eventually(lambda: len(street.alerted) > len(LISTED) * len(killed), "work in hand", TAKEOVER_SECONDS)
+            victims = {worker.slot: worker.pid for worker in supervision.status().workers}
+            killed.append(victims[len(killed)])
+            os.kill(killed[-1], signal.SIGKILL)
+    eventually(street.balanced, "custody", TAKEOVER_SECONDS)
+    eventually(lambda: supervision.status().replaced == 2, "replacements", TAKEOVER_SECONDS)
+    eventually(lambda: all(w.pid not in killed for w in supervision.status().workers), "successors", TAKEOVER_SECONDS)
+    final = supervision.stop(20.0)
+    assert not final.failure
+    assert street.finish() == sorted(planted)
+    assert street.balanced()
+
+
+def test_a_killed_supervisor_comes_back_and_adopts_its_processes(
+    street: Street, supervision: Supervision, eventually: Eventually
+) -> None:
+    """Ray starts it anew; workers and shards stay those that they were, and go on working meanwhile."""
+    before = supervision.status()
+    street.send(1)
+    eventually(lambda: street.alerted, "an alert")
+    os.kill(before.pid, signal.SIGKILL)
+    street.send(2)
+    eventually(lambda: supervision.status().pid != before.pid, "a new supervisor", START_SECONDS)
+    eventually(lambda: serving(supervision.status()), "adoption", START_SECONDS)
+    after = supervision.status()
+    assert [(w.slot, w.pid) for w in after.workers] == [(w.slot, w.pid) for w in before.workers]
+    assert [s.pid for s in after.shards] == [s.pid for s in before.shards]
+    assert after.replaced == 0
+    supervision.stop(20.0)
+    assert street.finish() == [(0, "person-1"), (0, "person-2")]
+    assert street.balanced()
+
+
+def test_a_killed_shard_pauses_the_run_until_it_is_back(
+    street: Street, supervision: Supervision, eventually: Eventually
+) -> None:
+    """Under `wait` no frame is matched against less than the whole watchlist."""
+    (shard,) = supervision.status().shards
+    os.kill(shard.pid, signal.SIGKILL)
+    for camera in range(PARTITIONS):
+        street.send(4, camera=camera)
+    eventually(street.balanced, "custody", TAKEOVER_SECONDS)
+    supervision.stop(20.0)
+    assert street.finish() == [(camera, "person-4") for camera in range(PARTITIONS)]
+
+
+def test_stop_leaves_no_process_of_the_run(street: Street, supervision: Supervision, eventually: Eventually) -> None:
+    """Workers leave their group, shards end, the supervisor last; the final status holds all that was done."""
+    status = supervision.status()
+    pids = [status.pid, *(worker.pid for worker in status.workers), *(shard.pid for shard in status.shards)]
+    for camera in range(PARTITIONS):
+        street.send(5, camera=camera)
+    eventually(street.balanced, "custody")
+    final = supervision.stop(20.0)
+    assert (work(final).outcomes, work(final).alerts) == ({"processed": PARTITIONS}, PARTITIONS)
+    eventually(lambda: not [pid for pid in pids if alive(pid)], "the end of all processes")
+
+
+def test_a_run_whose_command_is_gone_ends_itself(
+    ray_connection: Any, kafka: Connection, prefix: str, eventually: Eventually
+) -> None:
+    """Without renewal of its lease the supervisor drains and ends its workers and shards, and is not started anew."""
+    street = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=3.0)
+    options = {"name": SUPERVISOR, "namespace": street.run, "lifetime": "detached", "max_restarts": -1, "num_cpus": 0}
+    supervisor = ray_connection.remote(Supervisor).options(**options, max_concurrency=8).remote(street.plan)
+
+    def renewed_status() -> RunStatus:
+        supervisor.renew.remote()
+        status: RunStatus = ray_connection.get(supervisor.status.remote(0), timeout=START_SECONDS)
+        return status
+
+    eventually(lambda: serving(renewed_status()), "workers and shards", START_SECONDS)
+    status = renewed_status()
+    pids = [status.pid, *(worker.pid for worker in status.workers), *(shard.pid for shard in status.shards)]
+    street.send(6)
+    eventually(lambda: street.alerted == [(0, "person-6")], "an alert")
+    eventually(lambda: not [pid for pid in pids if alive(pid)], "the end of all processes", 30.0)
+    with pytest.raises(ValueError, match=SUPERVISOR):
+        ray_connection.get_actor(SUPERVISOR, namespace=street.run)
+    street.close()
+
+
+def test_workers_without_a_supervisor_end_themselves(
+    street: Street, ray_connection: Any, eventually: Eventually
+) -> None:
+    """A worker whose lease nobody renews drains and exits."""
+    from pipeline.actors.vision_worker import VisionWorker  # noqa: PLC0415  # imports ray's neighbours only here
+
+    worker = (
+        ray_connection.remote(VisionWorker)
+        .options(name="worker-0", namespace=street.run, max_restarts=0, max_concurrency=8, num_cpus=0)
+        .remote(0, street.plan.make_worker, 3.0)
+    )
+    pid = ray_connection.get(worker.status.remote(0), timeout=START_SECONDS).pid
+    eventually(lambda: not alive(pid), "the end of the orphan", 30.0)
