@@ -1,10 +1,21 @@
 """Watches a lease that a process must see renewed, or else it ends itself."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
 
 from pipeline.core.deadlines import Lease
+
+EXIT_WITHOUT_LEASE = 75
+"""Exit status of a process that ended because nobody renewed its lease (EX_TEMPFAIL of sysexits.h)."""
+
+
+def end_within(seconds: float) -> None:
+    """End this process by then, though what it tidies up until then may hang on a broker or a cluster that is gone."""
+    limit = threading.Timer(seconds, os._exit, (EXIT_WITHOUT_LEASE,))
+    limit.daemon = True
+    limit.start()
 
 
 class LeaseWatch:

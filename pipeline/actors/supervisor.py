@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.child import Child
-from pipeline.actors.lease import LeaseWatch
+from pipeline.actors.lease import LeaseWatch, end_within
 from pipeline.actors.report import SECONDS_KEPT, WorkReport, merge_reports
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
@@ -24,6 +24,10 @@ _log = logging.getLogger(__name__)
 SUPERVISOR = "supervisor"
 TEND_SECONDS = 0.25
 FAILURES_BEFORE_GIVING_UP = 4
+LAST_WORDS_SECONDS = 5.0
+"""What a worker may take beyond its drain to say what it did."""
+ORPHAN_DRAIN_SECONDS = 2.0
+"""What a supervisor without a command gives its workers to drain."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Supervisor:
         self._stopping.set()
         with self._lock:
             asked = [(child, child.ask("stop", deadline_seconds)) for child in self._workers]
-            deadline = time.monotonic() + deadline_seconds + 5.0
+            deadline = time.monotonic() + deadline_seconds + LAST_WORDS_SECONDS
             self._keep_alive([reference for _, reference in asked if reference is not None], deadline)
             for child, reference in asked:
                 if reference is not None:
@@ -212,8 +216,9 @@ class Supervisor:
 
     def _end_without_lease(self) -> None:
         """The command is gone: let the workers drain, end everything, and this process last."""
+        end_within(2 * ORPHAN_DRAIN_SECONDS + LAST_WORDS_SECONDS)
         try:
-            self.stop(self._plan.lease_seconds / 4)
+            self.stop(ORPHAN_DRAIN_SECONDS)
         finally:
             # Ray would start an actor anew whose process merely ended
             ray.kill(ray.get_actor(SUPERVISOR, namespace=self._plan.run), no_restart=True)

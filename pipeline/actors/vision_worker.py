@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.actors.batch import StageSpan, Trace
 from pipeline.actors.batch_loop import BatchLoop, describe
-from pipeline.actors.lease import LeaseWatch
+from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch, end_within
 from pipeline.actors.report import Ledger
 from pipeline.errors import LamppostError
 
@@ -18,8 +18,6 @@ State = Literal["starting", "running", "failed", "stopped"]
 
 LEASE_DRAIN_SECONDS = 5.0
 """What a worker without a supervisor gives its batches in flight before it ends."""
-EXIT_WITHOUT_LEASE = 75
-"""Exit status of a process that ended because nobody renewed its lease (EX_TEMPFAIL of sysexits.h)."""
 
 
 @dataclass
@@ -115,6 +113,7 @@ class VisionWorker:
             self._state = "running"
 
     def _end_without_lease(self) -> None:
+        end_within(2 * LEASE_DRAIN_SECONDS)
         try:
             if self._parts is not None:
                 self._parts.loop.stop(LEASE_DRAIN_SECONDS)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.actors.batch_loop import describe
-from pipeline.actors.lease import LeaseWatch
+from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch, end_within
 from pipeline.actors.shard_reply import pack
-from pipeline.actors.vision_worker import EXIT_WITHOUT_LEASE, State
+from pipeline.actors.vision_worker import State
 from pipeline.catalog.metrics import WATCHLIST_ENTRIES, WATCHLIST_VERSION
 from pipeline.errors import LamppostError, ShardUnavailable
 from pipeline.ports import Shard, Telemetry
@@ -177,6 +177,7 @@ class WatchlistShard:
                 parts.telemetry.set(WATCHLIST_VERSION, shown[1], shard=str(self._number))
 
     def _end_without_lease(self) -> None:
+        end_within(2 * STOP_SECONDS)
         try:
             self._stopping.set()
             self._tail.join(STOP_SECONDS)
