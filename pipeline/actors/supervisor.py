@@ -53,6 +53,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     pid: int
     workers: list[WorkerStatus]
     shards: list[ShardStatus]
+    awaited: int
+    """Processes that have not answered yet; the lists are of those that have."""
     replaced: int
     """Processes replaced so far."""
     failure: str
@@ -65,7 +67,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     def ready(self) -> bool:
         """Whether every worker consumes and every shard serves."""
         return (
-            bool(self.workers)
+            not self.awaited
             and all(worker.state == "running" for worker in self.workers)
             and all(shard.state == "running" for shard in self.shards)
         )
@@ -110,6 +112,7 @@ class Supervisor:
                 pid=os.getpid(),
                 workers=[child.status for child in self._workers if child.status is not None],
                 shards=[child.status for child in self._shards if child.status is not None],
+                awaited=sum(child.status is None for child in self._children),
                 replaced=sum(child.deaths for child in self._children),
                 failure=self._failure,
                 failure_exit_code=self._failure_exit_code,
