@@ -55,6 +55,7 @@ class Child(Generic[S]):
         self._pending: Any = None
         self._born = 0.0
         self._heard = 0.0
+        self._was_up = False
         self._failures = 0
         self._stillborn = 0
         self._not_before = 0.0
@@ -67,7 +68,7 @@ class Child(Generic[S]):
 
     @property
     def stillborn(self) -> int:
-        """Processes in a row that never answered, such as one that cannot load what it is made of."""
+        """Processes in a row that died before they were up, such as one that cannot load what it is made of."""
         return self._stillborn
 
     @property
@@ -82,6 +83,7 @@ class Child(Generic[S]):
         try:
             if self._actor is None:
                 self._born = self._heard = now
+                self._was_up = False
                 self._actor = self._create()
             if now - self._born > STABLE_SECONDS:
                 self._failures = 0
@@ -91,7 +93,7 @@ class Child(Generic[S]):
             self.status = ray.get(self._pending, timeout=0)
             self._pending = None
             self._heard = now
-            self._stillborn = 0
+            self._was_up = self._was_up or self.status.state == "running"
         except GetTimeoutError:
             silence = now - self._heard
             if silence > (SILENCE_SECONDS if self._heard > self._born else BIRTH_SECONDS):
@@ -116,8 +118,7 @@ class Child(Generic[S]):
 
     def _note_death(self, how: str) -> None:
         self._last_error = how
-        if self._heard <= self._born:
-            self._stillborn += 1
+        self._stillborn = 0 if self._was_up else self._stillborn + 1
 
     def _replace(self, now: float) -> None:
         self.kill()

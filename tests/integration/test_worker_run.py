@@ -1,7 +1,9 @@
 """Workers and shards under their supervisor, on Ray and Kafka, with eyes that know everybody."""
 
+import dataclasses
 import mmap
 import os
+import re
 import signal
 import sys
 import time
@@ -18,7 +20,9 @@ import pytest
 
 from pipeline.actors.report import WorkReport
 from pipeline.actors.supervisor import SUPERVISOR, RunStatus, Supervisor
+from pipeline.actors.vision_worker import VisionWorker, WorkerParts
 from pipeline.catalog.topics import FRAMES
+from pipeline.errors import ClusterError
 from pipeline.records import Alert, Frame, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.composition import Looking, run_plan
 from pipeline.runtime.settings import Kafka, Lifecycle, Matching, Overload, Run, Settings
@@ -321,12 +325,29 @@ def test_a_run_whose_command_is_gone_ends_itself(
     street.close()
 
 
+def crashing(_: int) -> WorkerParts:
+    """A factory that takes its process along, as a library that was built for another processor does."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError("the process lives on")
+
+
+def test_workers_that_never_start_end_the_run(street: Street, eventually: Eventually) -> None:
+    """It says which, and why, in place of starting processes for ever."""
+    supervision = Supervision(dataclasses.replace(street.plan, make_worker=crashing))
+    try:
+        eventually(lambda: supervision.status().failure, "the end of the run", START_SECONDS)
+        status = supervision.status()
+        assert re.match(r"worker-\d does not start: .*died", status.failure)
+        assert len(status.failure.splitlines()) == 1
+        assert status.failure_exit_code == ClusterError.exit_code
+    finally:
+        supervision.stop(0.0)
+
+
 def test_workers_without_a_supervisor_end_themselves(
     street: Street, ray_connection: Any, eventually: Eventually
 ) -> None:
     """A worker whose lease nobody renews drains and exits."""
-    from pipeline.actors.vision_worker import VisionWorker  # noqa: PLC0415  # imports ray's neighbours only here
-
     worker = (
         ray_connection.remote(VisionWorker)
         .options(name="worker-0", namespace=street.run, max_restarts=0, max_concurrency=8, num_cpus=0)

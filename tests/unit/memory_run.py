@@ -165,8 +165,13 @@ class MemoryRun:
 
     def worker(self, slot: int = 0, **options: Any) -> Worker:
         """A worker that has been started, and is stopped with the run."""
-        worker = Worker(self, slot, **options)
+        worker = self.unstarted(slot, **options)
         worker.loop.start()
+        return worker
+
+    def unstarted(self, slot: int = 0, **options: Any) -> Worker:
+        """A worker that somebody else starts; it is stopped with the run."""
+        worker = Worker(self, slot, **options)
         self._stack.callback(worker.loop.stop, 0.0)
         return worker
 

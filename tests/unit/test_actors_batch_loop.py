@@ -354,7 +354,7 @@ def test_a_drain_that_cannot_end_gives_up_at_its_deadline(run: MemoryRun, eventu
 
 def test_a_worker_that_was_never_started_stops(run: MemoryRun) -> None:
     """There is nothing to wait for."""
-    assert Worker(run, 0).loop.stop(0.0)
+    assert run.unstarted().loop.stop(0.0)
 
 
 def _consumed(worker: Worker) -> int:
