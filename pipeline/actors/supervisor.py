@@ -146,7 +146,9 @@ class Supervisor:
         try:
             child.status = ray.get(reference, timeout=max(0.1, deadline - time.monotonic()))
         except RayError as error:
-            self._failure = self._failure or f"{child.name} did not end in time: {error}".splitlines()[0]
+            if not self._failure:
+                self._failure = f"{child.name} did not end in time: {error}".splitlines()[0]
+                self._failure_exit_code = ClusterError.exit_code
         self._take_in(child)
         self._judge(child)
 

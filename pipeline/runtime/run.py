@@ -27,7 +27,7 @@ TICK_SECONDS = 0.5
 
 
 def run(settings: Settings, verbose: bool) -> int:
-    """Join the group and work until the first SIGINT or SIGTERM; then drain, and return 0.
+    """Join the group and work until the first SIGINT or SIGTERM; then drain, and return 0 if that went well.
 
     A run of the same name that is there already is adopted: this command shows it, renews its lease, and ends it.
     """
@@ -62,8 +62,10 @@ def run(settings: Settings, verbose: bool) -> int:
                 screen.say("ending: what is in hand is finished")
             finally:
                 discovery.stop()
-            final = _work(supervision.stop(settings.lifecycle.drain_seconds))
-    console.print(_farewell(final), soft_wrap=True)
+            final = supervision.stop(settings.lifecycle.drain_seconds)
+    console.print(_farewell(_work(final)), soft_wrap=True)
+    if final.failure:
+        raise RelayedError(final.failure, final.failure_exit_code)
     return 0
 
 
