@@ -19,6 +19,8 @@ GRACE_NS: Final = 180 * 10**9
 """An entry is destroyed this long after its expiry: by then no frame captured before it is left (the longest life)."""
 BLOCK_ROWS: Final = 65_536
 """32 MiB of templates at d = 128; pages that hold no row yet take no memory."""
+DUE_SLACK: Final = 1_024
+"""Expiries of entries that are gone, beyond as many as there are entries, before they are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class InnerProductIndex:
         moment = self._snapshot.moment + 1
         place.block.end(place.row, moment)
         self._dead.append((moment, place))
+        self._drop_stale_expiries()
         return True
 
     def publish(self, version: int) -> None:
@@ -133,6 +136,12 @@ class InnerProductIndex:
             sorted((found for block in blocks for found in block[probe]), key=by_score)[:k]
             for probe in range(len(probes.templates))
         ]
+
+    def _drop_stale_expiries(self) -> None:
+        """Each replacement leaves the expiry of what it replaced behind, which may be years away."""
+        if len(self._due) > 2 * len(self._places) + DUE_SLACK:
+            self._due = [due for due in self._due if self._places.get(due[2]) is due[3]]
+            heapq.heapify(self._due)
 
     def _overwrite_dead(self) -> None:
         with self._published:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.matching.index import GRACE_NS, InnerProductIndex
+from pipeline.matching.index import DUE_SLACK, GRACE_NS, InnerProductIndex
 from pipeline.records import Probes, WatchlistEntry
 
 D = 8
@@ -185,3 +185,17 @@ def test_probe_that_is_no_number_finds_nobody(index: InnerProductIndex) -> None:
         lost, kept = index.search(held, Probes(probes, np.zeros(2, np.int64)), 1)
     assert lost == []
     assert [candidate.entry for candidate in kept] == ["p00"]
+
+
+def test_expiries_of_replaced_entries_do_not_pile_up(index: InnerProductIndex) -> None:
+    """An entry that is written anew every day for years keeps one expiry, and it is the right one."""
+    later = 10**18
+    for number in range(3 * DUE_SLACK):
+        index.put(entry("a", expires_ns=later + number))
+        index.publish(number)
+        index.sweep(0)
+    assert len(index._due) <= DUE_SLACK + 2
+    last = later + 3 * DUE_SLACK - 1
+    assert index.sweep(last + GRACE_NS - 1) == 0
+    assert index.sweep(last + GRACE_NS) == 1
+    assert found(index) == []
