@@ -90,7 +90,7 @@ class AlertHistory(Protocol):
         """(camera, entry, cooldown_ns) of the alerts in `partitions` appended since `since_ns`.
 
         Reads up to the end of each partition *including* transactions that are open at the moment of the call, and
-        waits for those to end, so that a predecessor's alert is never overlooked.
+        waits for those to end, so that a predecessor's alert is never overlooked. A record that is no alert is skipped.
         """
 
 
@@ -130,7 +130,10 @@ class Gallery(Protocol):
     """All shards of the watchlist, seen from a worker."""
 
     def search(self, probes: Probes, k: int) -> SearchResult:
-        """The `k` best candidates of each probe over all shards that answered; raises ShardUnavailable by policy."""
+        """The `k` best candidates of each probe over all shards that answered; raises ShardUnavailable by policy.
+
+        Without a probe nothing is searched, and the result's versions and fraction are those of the latest search.
+        """
 
 
 class Telemetry(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pipeline.errors import BrokerError
+from pipeline.errors import BrokerError, InputError
 from pipeline.records import ConsumedRecord
 from pipeline.testing.broker import MemoryBroker, State
 
@@ -23,6 +23,8 @@ class FakeAlertHistory:
         self._topic = topic
         self._decode = decode
         self._wait = open_transaction_seconds
+        self.malformed = 0
+        """Records that were no alert, counted whenever they are read."""
 
     def recent(self, partitions: Sequence[int], since_ns: int) -> Sequence[tuple[str, str, int]]:
         """See the port; raises BrokerError if a transaction stays open."""
@@ -32,4 +34,12 @@ class FakeAlertHistory:
             ended = self._broker.changed.wait_for(lambda: all(e.state is not State.OPEN for e in found), self._wait)
             if not ended:
                 raise BrokerError(f"memory broker: a transaction on {self._topic} stays open")
-            return [self._decode(entry.record) for entry in found if entry.state is State.COMMITTED]
+            alerts = [self._alert(entry.record) for entry in found if entry.state is State.COMMITTED]
+        return [alert for alert in alerts if alert is not None]
+
+    def _alert(self, record: ConsumedRecord) -> tuple[str, str, int] | None:
+        try:
+            return self._decode(record)
+        except InputError:
+            self.malformed += 1
+            return None

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from pipeline.errors import InputError
 from pipeline.ports import AlertHistory, FrameSource, Outbox
 from pipeline.records import Batch, ConsumedRecord, OutgoingRecord
 from pipeline.streams.client import LOGGER, Connection
@@ -23,6 +24,8 @@ from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.outbox import FakeOutbox
 
 PARTITIONS = 2
+FOREIGN = b"foreign"
+"""The value of a record of `alerts` that is no alert."""
 
 
 @dataclass
@@ -71,7 +74,9 @@ class World(Protocol):
 
 
 def decode(record: ConsumedRecord) -> tuple[str, str, int]:
-    """The tests' alerts: camera in the key, entry in the value."""
+    """The tests' alerts: camera in the key, entry in the value; raises InputError for a value that is no alert."""
+    if record.value == FOREIGN:
+        raise InputError("not an alert")
     return (record.key or b"").decode(), (record.value or b"").decode(), record.append_ns
 
 

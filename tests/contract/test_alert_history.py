@@ -48,6 +48,13 @@ def test_nothing_is_found_where_nothing_is(world: Any) -> None:
     assert list(history.recent([0], time.time_ns() + MINUTE_NS)) == []
 
 
+def test_a_record_that_is_no_alert_is_skipped(world: Any) -> None:
+    """Whoever may write to the topic cannot stop a worker; the alerts around it are found."""
+    for value in (b"a", b"foreign", b"b"):
+        world.append(0, value, world.alerts)
+    assert entries(world.history().recent([0], time.time_ns() - MINUTE_NS)) == ["a", "b"]
+
+
 def test_an_open_transaction_is_waited_for(world: Any) -> None:
     """The answer comes when a successor has ended it, without what it held."""
     world.append(0, b"before", world.alerts)
