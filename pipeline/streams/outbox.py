@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from pipeline.errors import TransactionAborted
+from pipeline.errors import BrokerError, TransactionAborted
 from pipeline.records import OutgoingRecord
 from pipeline.streams.client import FENCED_CODES, Connection, Notices, broker_error
 
@@ -37,6 +37,8 @@ class KafkaOutbox:
         self._brokers = connection.brokers
         self._topic = topic
         self._deadline = deadline
+        self._timeout = transaction_timeout
+        self._began = time.monotonic()
         self._notices = Notices()
         self._open = False
         self._over = False
@@ -66,6 +68,7 @@ class KafkaOutbox:
         try:
             self._producer.begin_transaction()
             self._open = True
+            self._began = time.monotonic()
             for record in records:
                 self._produce(record)
             if positions:
@@ -133,4 +136,11 @@ class KafkaOutbox:
         reason: KafkaError = error.args[0]
         if reason.fatal() or reason.code() in FENCED_CODES:
             self._over = True
+        open_for = time.monotonic() - self._began
+        if self._open and reason.code() in FENCED_CODES and open_for >= self._timeout:
+            # Kafka fences the producer of a transaction that it timed out, which takes no rival but a standstill
+            return BrokerError(
+                f"Kafka at {self._brokers}: {doing} failed: it was open for {open_for:.0f} s, and Kafka ends it after "
+                f"{self._timeout:g} s ({reason.name()})"
+            )
         return broker_error(self._brokers, doing, error, self._notices.cause() if reason.retriable() else "")

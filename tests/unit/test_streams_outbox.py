@@ -52,7 +52,7 @@ class PlayedProducer:
         return 0
 
 
-def outbox(producer: PlayedProducer, deadline: float = 5.0) -> KafkaOutbox:
+def outbox(producer: PlayedProducer, deadline: float = 5.0, transaction_timeout: float = 10.0) -> KafkaOutbox:
     """An outbox on the played producer."""
 
     def open_producer(properties: dict[str, Any], **_: Any) -> PlayedProducer:
@@ -60,7 +60,12 @@ def outbox(producer: PlayedProducer, deadline: float = 5.0) -> KafkaOutbox:
         return producer
 
     return KafkaOutbox(
-        Connection("a:1"), topic="f", transactional_id="w", deadline=deadline, open_producer=open_producer
+        Connection("a:1"),
+        topic="f",
+        transactional_id="w",
+        transaction_timeout=transaction_timeout,
+        deadline=deadline,
+        open_producer=open_producer,
     )
 
 
@@ -112,6 +117,17 @@ def test_a_fenced_producer_ends_without_an_abort(call: str) -> None:
     box = outbox(producer)
     with pytest.raises(Fenced):
         commit(box)
+    box.close()
+    assert "abort" not in producer.calls
+
+
+def test_a_transaction_that_kafka_timed_out_is_no_sign_of_a_rival() -> None:
+    """Its producer is fenced as well, but by nobody: whoever stood still for so long may be replaced."""
+    producer = PlayedProducer(commit=[FENCED])
+    box = outbox(producer, transaction_timeout=0.0)
+    with pytest.raises(BrokerError, match="it was open for 0 s, and Kafka ends it after 0 s") as told:
+        commit(box)
+    assert not isinstance(told.value, Fenced)
     box.close()
     assert "abort" not in producer.calls
 
