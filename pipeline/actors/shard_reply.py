@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from pipeline.errors import ClusterError
 from pipeline.records import ShardReply
 
 CALL_BYTES: Final = 90_000
@@ -18,11 +19,19 @@ _decoder: Final = msgspec.msgpack.Decoder(ShardReply)
 
 
 def pack(reply: ShardReply) -> bytes:
-    """The reply for as many of the first probes as `CALL_BYTES` have room for, one at least."""
+    """The reply for as many of the first probes as `CALL_BYTES` have room for, one at least.
+
+    Raises ClusterError if they have no room for one, which the limit of `matching.top_k` rules out.
+    """
     packed = _encoder.encode(reply)
     while len(packed) > CALL_BYTES and len(reply.candidates) > 1:
         reply = msgspec.structs.replace(reply, candidates=reply.candidates[: len(reply.candidates) // 2])
         packed = _encoder.encode(reply)
+    if len(packed) > CALL_BYTES:
+        raise ClusterError(
+            f"shard-{reply.shard}: the answer to one probe has {len(packed)} bytes, and a call carries {CALL_BYTES}; "
+            f"lower matching.top_k, or shorten the references of the watchlist"
+        )
     return packed
 
 

@@ -100,8 +100,8 @@ class Matching(Section):
     """Shards that the watchlist is split over."""
     threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Cosine from which a candidate is a match; None: the one shipped with the weights."""
-    top_k: Annotated[int, Field(ge=1, le=100)] = 3
-    """Candidates asked of each shard for each face."""
+    top_k: Annotated[int, Field(ge=1, le=16)] = 3
+    """Candidates asked of each shard for each face; 16 at most, whose references still travel in one call."""
     on_shard_loss: Literal["wait", "degrade"] = "wait"
     """`wait` pauses consumption while a shard is missing; `degrade` searches the rest and says so everywhere."""
     search_deadline_seconds: Positive = 2.0
