@@ -183,6 +183,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     ranges: tuple[OutcomeRange, ...]
     alerts: int
     watchlist_version_lowest: int
+    """With the two below what was searched; of a batch without a face, what the worker's latest search met."""
     watchlist_version_greatest: int
     fraction_searched: float
     shed_by_camera: Mapping[str, int] = {}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
+import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
@@ -23,6 +24,9 @@ class RayGallery:
     With `on_shard_loss` wait, a shard that is away is looked for until the deadline, and then ShardUnavailable names
     it. With degrade, the result is that of the shards that answered, and says which fraction they are; ShardUnavailable
     is raised only if none answers. No call carries more than 100 KB, so nothing enters Ray's object store.
+
+    A batch without a probe asks nobody: its result has the versions and the fraction of the latest search, since a loss
+    that has been met is not over because nobody looked. Before the first search they are version 0 and all of it.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class RayGallery:
         self._deadline_seconds = deadline_seconds
         self._degrade = on_shard_loss == "degrade"
         self._actors: dict[int, Any] = {}
+        self._latest = SearchResult((), version_lowest=0, version_greatest=0, fraction_searched=1.0)
 
     def search(self, probes: Probes, k: int) -> SearchResult:
         """The `k` best candidates of each probe over all shards that answered.
@@ -44,7 +49,11 @@ class RayGallery:
             self._search(Probes(probes.templates[part], probes.capture_ns[part]), k)
             for part in chunks(len(probes.templates), size)
         ]
-        return parts[0] if len(parts) == 1 else _join(parts)
+        if not parts:
+            return self._latest
+        found = _join(parts)
+        self._latest = msgspec.structs.replace(found, candidates=())
+        return found
 
     def _search(self, probes: Probes, k: int) -> SearchResult:
         deadline = time.monotonic() + self._deadline_seconds
@@ -134,10 +143,10 @@ def _append(first: ShardReply, rest: ShardReply) -> ShardReply:
 
 
 def _join(parts: list[SearchResult]) -> SearchResult:
-    """One result of a search that took several calls, or none if there were no probes."""
+    """One result of a search that took several calls."""
     return SearchResult(
         candidates=tuple(candidates for part in parts for candidates in part.candidates),
-        version_lowest=min((part.version_lowest for part in parts), default=0),
-        version_greatest=max((part.version_greatest for part in parts), default=0),
-        fraction_searched=min((part.fraction_searched for part in parts), default=1.0),
+        version_lowest=min(part.version_lowest for part in parts),
+        version_greatest=max(part.version_greatest for part in parts),
+        fraction_searched=min(part.fraction_searched for part in parts),
     )
