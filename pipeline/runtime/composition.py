@@ -139,8 +139,10 @@ class WorkerFactory:
         server = serve(registry, settings.metrics.host)
 
         def close() -> None:
-            outbox.close()
-            server.stop()
+            try:
+                outbox.close()
+            finally:
+                server.stop()
 
         return WorkerParts(loop, ledger, trace, server.port, close)
 

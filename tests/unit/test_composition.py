@@ -1,0 +1,44 @@
+"""The composition root: what a worker's parts free when they are closed."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.errors import BrokerError
+from pipeline.runtime import composition
+from pipeline.runtime.composition import Looking, WorkerFactory
+from pipeline.runtime.settings import Kafka, Settings
+from pipeline.testing.align import align
+from pipeline.testing.detector import FakeDetector
+from pipeline.testing.embedder import FakeEmbedder
+from pipeline.vision.decode import decode_jpeg
+
+
+class StuckOutbox:
+    """An outbox whose broker is gone when it is closed."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        """See the port."""
+        raise BrokerError("Kafka at a:1: abort of a transaction failed")
+
+
+def test_the_metrics_server_stops_though_the_outbox_cannot_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port is free for the successor, and what went wrong is said all the same."""
+    stops: list[str] = []
+    monkeypatch.setattr(composition, "KafkaOutbox", StuckOutbox)
+    monkeypatch.setattr(
+        composition, "serve", lambda *_: SimpleNamespace(port=1, stop=lambda: stops.append("metrics server"))
+    )
+    factory = WorkerFactory(
+        Settings(kafka=Kafka(brokers="127.0.0.1:1")),
+        "run",
+        lambda _: Looking(decode_jpeg, FakeDetector(), align, FakeEmbedder(), 0.9),
+    )
+    parts = factory(0)
+    with pytest.raises(BrokerError, match="abort of a transaction"):
+        parts.close()
+    assert stops == ["metrics server"]
