@@ -1,9 +1,12 @@
 """A batch on its way through a worker: opened (decoded), then seen (detected and embedded).
 
-Pixels live in `OpenedFrame.image` alone and go no further than `Sight`, which drops them; what is left is numbers.
+JPEG bytes stay in the consumed records, which `Intake` drops once it has decoded them. Pixels live in
+`OpenedFrame.image` alone and go no further than `Sight`, which drops them; what is left is numbers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.catalog.metrics import STAGE_SECONDS
 from pipeline.catalog.outcomes import Outcome
 from pipeline.ports import Telemetry
-from pipeline.records import Batch, DeadLetter
+from pipeline.records import Batch, DeadLetter, OffsetRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,31 @@ class OpenedFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What stays of a consumed batch: where its records lay, and what its transaction has to show; no record."""
+
+    records: int
+    ends: Mapping[int, int]
+    """Per partition the offset after the last record or expired gap."""
+    expired: tuple[OffsetRange, ...]
+    membership: Any
+    """The consumer-group metadata read when the batch was consumed."""
+    assignment: int
+    """The source's count of assignments then."""
+    consumed_ns: int
+
+
+def extent_of(batch: Batch) -> Extent:
+    """The extent of a batch, which does not keep its records alive."""
+    ends: dict[int, int] = {}
+    for record in batch.records:
+        ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
+    for gap in batch.expired:
+        ends[gap.partition] = max(ends.get(gap.partition, 0), gap.end)
+    return Extent(len(batch.records), ends, batch.expired, batch.membership, batch.assignment, batch.consumed_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """A record whose end was decided before anything looked at it: shed or dead-lettered."""
 
@@ -56,7 +84,7 @@ class Ending:
 class Opened:
     """A batch whose records have been read: frames to look at, and those that ended already."""
 
-    batch: Batch
+    extent: Extent
     number: int
     frames: tuple[OpenedFrame, ...]
     endings: tuple[Ending, ...]
@@ -65,9 +93,9 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A batch without pixels: the facts of its frames, and its faces."""
+    """A batch without pictures, encoded or decoded: the facts of its frames, and its faces."""
 
-    batch: Batch
+    extent: Extent
     number: int
     endings: tuple[Ending, ...]
     dead_letters: tuple[DeadLetter, ...]

@@ -4,27 +4,29 @@ While batch i is searched and committed, batch i+1 is detected and embedded and 
 between two stages at most, so memory is bounded by five batches.
 """
 
-import queue
+import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from pipeline.actors.batch import Opened, Seen, Trace
+from pipeline.actors.handover import POLL_SECONDS, Handover
 from pipeline.actors.intake import Intake
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
 from pipeline.catalog import metrics
-from pipeline.errors import LamppostError, TransactionAborted
+from pipeline.core.deadlines import Backoff
+from pipeline.errors import BrokerError, TransactionAborted
 from pipeline.ports import Assigned, FrameSource, Revoked, Telemetry
 from pipeline.records import Batch
 
-POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 2.0
 """How long a full stage is waited for before consumption is paused, so that the group still hears from us."""
-
-T = TypeVar("T")
+ABORTS_BEFORE_GIVING_UP = 8
+"""Transactions rolled back in a row; a rebalance or a coordinator that moves costs one or two."""
+BACKOFF = Backoff(first=0.1, factor=2.0, limit=5.0)
+"""Pauses after transactions that were rolled back, 11 s in all at most before the loop gives up."""
 
 OpenSource = Callable[[Assigned, Revoked, Revoked], FrameSource]
 """Makes the frame source, given what to call with assigned, revoked and lost partitions."""
@@ -49,10 +51,13 @@ class BatchLoop:
         self._settlement = settlement
         self._telemetry = telemetry
         self._trace = trace
-        self._opened: queue.Queue[Opened | None] = queue.Queue(maxsize=1)
-        self._seen: queue.Queue[Seen | None] = queue.Queue(maxsize=1)
+        self._opened: Handover[Opened] = Handover(self._over)
+        self._seen: Handover[Seen] = Handover(self._over)
         self._stopping = threading.Event()
+        self._given_up = threading.Event()
         self._rewind = threading.Event()
+        self._aborts = 0
+        self._trouble = ""
         self._drain_until = 0.0
         self._source: FrameSource | None = None
         self._lag: dict[int, int] = {}
@@ -68,18 +73,26 @@ class BatchLoop:
             thread.start()
 
     def stop(self, deadline_seconds: float) -> bool:
-        """Stop consuming, let the batches in flight commit, and leave the group; False if the deadline passed first."""
+        """Stop consuming, let the batches in flight commit, and leave the group.
+
+        Returns False if the deadline passed first: what was left in hand is read again by a successor.
+        """
         self._drain_until = time.monotonic() + deadline_seconds
         self._stopping.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, self._drain_until - time.monotonic()) + 1.0)
-        return not any(thread.is_alive() for thread in self._threads)
+        return not self._given_up.is_set() and not any(thread.is_alive() for thread in self._threads)
 
     @property
     def failure(self) -> BaseException | None:
         """Why the loop ended by itself, if it did."""
         return self._failure
+
+    @property
+    def trouble(self) -> str:
+        """Why the latest transaction was rolled back; empty once one was committed."""
+        return self._trouble
 
     @property
     def lag(self) -> dict[int, int]:
@@ -95,7 +108,7 @@ class BatchLoop:
             self._stopping.set()
 
     def _consume(self) -> None:
-        source = self._open_source(self._settlement.assigned, self._settlement.revoked, self._settlement.revoked)
+        source = self._open_source(self._take, self._give_up, self._give_up)
         self._source = source
         try:
             number = 0
@@ -109,13 +122,29 @@ class BatchLoop:
                 if batch is None:
                     continue
                 self._mark("consume", number, began)
-                self._hand_on(source, self._opened_batch(batch, number))
+                opened = self._opened_batch(batch, number)
+                # the next stage may be waited for long, and a record is to live no longer than its decoding
                 del batch
+                self._hand_on(source, opened)
+                del opened
                 number += 1
             self._drain(source)
         finally:
             self._intake.close()
             source.close()
+
+    def _take(self, starts: Mapping[int, int]) -> None:
+        self._settlement.assigned(starts)
+        self._forget_clocks()
+
+    def _give_up(self, partitions: Sequence[int]) -> None:
+        self._settlement.revoked(partitions)
+        self._forget_clocks()
+
+    def _forget_clocks(self) -> None:
+        """Cameras that another worker reads now are none of ours; the others count again with their next frame."""
+        self._intake.forget_clocks()
+        self._telemetry.set(metrics.CLOCK_UNTRUSTED, 0)
 
     def _opened_batch(self, batch: Batch, number: int) -> Opened:
         began = time.monotonic()
@@ -125,47 +154,48 @@ class BatchLoop:
         return opened
 
     def _hand_on(self, source: FrameSource, opened: Opened) -> None:
-        """Wait for the next stage, while staying a member of the group however long that takes."""
+        """Wait for the next stage as a member of the group, however long that takes until the end of a drain."""
         patience = time.monotonic() + PATIENCE_SECONDS
         paused = False
-        while self._failure is None:
-            try:
-                self._opened.put(opened, timeout=POLL_SECONDS)
-                break
-            except queue.Full:
-                if not paused and time.monotonic() < patience:
-                    continue
-                if not paused:
-                    source.pause()
-                    paused = True
-                source.poll(0.0)
+        while self._failure is None and not self._late() and not self._opened.offer(opened):
+            if not paused and time.monotonic() < patience:
+                continue
+            if not paused:
+                source.pause()
+                paused = True
+            source.poll(0.0)
         if paused:
             source.resume()
 
     def _drain(self, source: FrameSource) -> None:
+        """Wait until what is in hand has been committed, as a member of the group, until the deadline."""
         source.pause()
-        while self._failure is None:
-            try:
-                self._opened.put(None, timeout=POLL_SECONDS)
-                break
-            except queue.Full:
-                source.poll(0.0)
         settling = self._threads[2]
-        while settling.is_alive() and time.monotonic() < self._drain_until:
+        told = False
+        while self._failure is None and settling.is_alive() and not self._late():
             source.poll(0.0)
-            settling.join(POLL_SECONDS)
+            if told:
+                settling.join(POLL_SECONDS)
+            else:
+                told = self._opened.offer(None)
+
+    def _late(self) -> bool:
+        """Whether a drain has reached its deadline; what is in hand is given up then."""
+        if self._stopping.is_set() and time.monotonic() >= self._drain_until:
+            self._given_up.set()
+        return self._given_up.is_set()
 
     def _look(self) -> None:
-        while (opened := self._next(self._opened)) is not None:
-            seen = self._sight.look(opened) if opened.batch.assignment == self._current() else None
+        while (opened := self._opened.take()) is not None:
+            seen = self._sight.look(opened) if opened.extent.assignment == self._current() else None
             # this thread may wait for long now, and pictures are to live no longer than the look at them
             del opened
             if seen is not None:
-                self._pass_on(seen)
-        self._pass_on(None)
+                self._seen.give(seen)
+        self._seen.give(None)
 
     def _settle(self) -> None:
-        while (seen := self._next(self._seen)) is not None:
+        while (seen := self._seen.take()) is not None:
             if self._stale(seen):
                 continue
             began = time.monotonic()
@@ -174,41 +204,39 @@ class BatchLoop:
             if found is None:
                 if not self._stale(seen):
                     # given up at the end of a drain: nothing behind it may be committed either
+                    self._given_up.set()
                     self._rewind.set()
                 continue
             try:
-                self._settlement.settle(seen, found, self._current)
-            except TransactionAborted:
-                self._rewind.set()
+                if self._settlement.settle(seen, found, self._current):
+                    self._aborts, self._trouble = 0, ""
+            except TransactionAborted as error:
+                self._try_again(error)
+
+    def _try_again(self, error: TransactionAborted) -> None:
+        """Have everything in flight read again, after a pause in which the consuming thread stays in its group."""
+        self._aborts += 1
+        self._trouble = str(error)
+        if self._aborts >= ABORTS_BEFORE_GIVING_UP:
+            raise BrokerError(f"{error}; so were the {self._aborts - 1} before it, without a commit between") from error
+        self._rewind.set()
+        self._stopping.wait(BACKOFF.pause(self._aborts, random.random()))
 
     def _current(self) -> int:
         """The source's own count, not a copy: it rises before a revocation is waited for."""
         return self._source.assignment if self._source is not None else 0
 
     def _stale(self, seen: Seen) -> bool:
-        return self._rewind.is_set() or seen.batch.assignment != self._current()
+        return self._rewind.is_set() or seen.extent.assignment != self._current()
 
     def _worth_waiting(self, seen: Seen) -> bool:
         if self._failure is not None or self._stale(seen):
             return False
         return not self._stopping.is_set() or time.monotonic() < self._drain_until
 
-    def _next(self, stage: "queue.Queue[T | None]") -> T | None:
-        while self._failure is None:
-            try:
-                return stage.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-        return None
-
-    def _pass_on(self, seen: Seen | None) -> None:
-        while self._failure is None:
-            try:
-                self._seen.put(seen, timeout=POLL_SECONDS)
-            except queue.Full:
-                continue
-            else:
-                return
+    def _over(self) -> bool:
+        """Whether nothing more is to be handed on: a stage failed, or the drain was given up."""
+        return self._failure is not None or self._given_up.is_set()
 
     def _note_lag(self, source: FrameSource) -> None:
         before, self._lag = self._lag, dict(source.lag())
@@ -218,8 +246,3 @@ class BatchLoop:
 
     def _mark(self, stage: str, batch: int, began: float) -> None:
         self._trace.add(batch, stage, began, time.monotonic())
-
-
-def describe(failure: BaseException) -> str:
-    """One line for the operator: an own error's message, or the type and text of a foreign one."""
-    return str(failure) if isinstance(failure, LamppostError) else f"{type(failure).__name__}: {failure}"

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from pipeline.actors.parcel import Part, collect, joined
 from pipeline.core.deadlines import Backoff
 
 SILENCE_SECONDS = 10.0
@@ -15,7 +16,9 @@ SILENCE_SECONDS = 10.0
 BACKOFF = Backoff(first=0.25, factor=2.0, limit=4.0)
 """Pauses before the replacement of a process that keeps failing."""
 BIRTH_SECONDS = 60.0
-"""The same for a process that has yet to answer for the first time: on a busy machine it has much to load."""
+"""The same for a process that is not up yet: on a busy machine it has much to load, and may not answer meanwhile."""
+PARTING_SECONDS = 2.0
+"""What a process that failed may take to leave its group: killed at once, it would hold its partitions for longer."""
 STABLE_SECONDS = 30.0
 """A process that lived as long has earned a clean record."""
 
@@ -46,13 +49,18 @@ S = TypeVar("S", bound=Status)
 class Child(Generic[S]):
     """Creates or adopts an actor by name, polls it without waiting, and replaces it when it is gone."""
 
-    def __init__(self, name: str, create: Callable[[], Any]) -> None:
+    def __init__(self, name: str, create: Callable[[], Any], decode: Callable[[bytes], S]) -> None:
+        """`create` makes or finds the actor; `decode` reads the replies of its `report` and `stop`."""
         self.name = name
         self.status: S | None = None
         self.deaths = 0
         self._create = create
+        self._decode = decode
         self._actor: Any = None
         self._pending: Any = None
+        self._first: Part | None = None
+        self._parting: Any = None
+        self._part_by = 0.0
         self._born = 0.0
         self._heard = 0.0
         self._was_up = False
@@ -87,28 +95,33 @@ class Child(Generic[S]):
                 self._actor = self._create()
             if now - self._born > STABLE_SECONDS:
                 self._failures = 0
+            if self._parting is not None:
+                self._part(now)
+                return
             if self._pending is None:
                 self._actor.renew.remote()
-                self._pending = self._actor.status.remote(int(time.time()) - 10)
-            self.status = ray.get(self._pending, timeout=0)
-            self._pending = None
-            self._heard = now
-            self._was_up = self._was_up or self.status.state == "running"
+                self._pending = self._actor.report.remote(int(time.time()) - 10)
+            said = self._listen(now)
         except GetTimeoutError:
             silence = now - self._heard
-            if silence > (SILENCE_SECONDS if self._heard > self._born else BIRTH_SECONDS):
+            if silence > (SILENCE_SECONDS if self._was_up else BIRTH_SECONDS):
                 self._note_death(f"it said nothing for {silence:.0f} s")
                 self._replace(now)
         except RayError as error:
             self._note_death(" ".join(str(error).split()))
             self._replace(now)
         else:
-            if self.status is not None and self.status.state == "failed":
-                self._replace(now)
+            if said is not None and said.state == "failed":
+                self._parting = self._actor.stop.remote(PARTING_SECONDS)
+                self._part_by = now + PARTING_SECONDS
 
     def ask(self, method: str, *arguments: object) -> Any:
         """Call a method of the actor; returns the reference, or None if there is no actor."""
         return None if self._actor is None else getattr(self._actor, method).remote(*arguments)
+
+    def hear(self, reply: Any, timeout: float) -> None:
+        """Wait for a reply to `ask`, and take the status in it in; raises ClusterError and Ray's own errors."""
+        self.status = self._decode(collect(self._actor, reply, timeout))
 
     def kill(self) -> None:
         """End the actor's process."""
@@ -116,13 +129,38 @@ class Child(Generic[S]):
             ray.kill(self._actor, no_restart=True)
             self._actor = None
 
+    def _listen(self, now: float) -> S | None:
+        """Take in what has come of a report, and ask for its further parts; the status once it is whole."""
+        came = ray.get(self._pending, timeout=0)
+        self._heard = now
+        if self._first is None:
+            if came.rest:
+                self._first = came
+                self._pending = [self._actor.fetch.remote(came.reply, index) for index in came.rest]
+                return None
+            whole = came.content
+        else:
+            whole = joined(self._first, came)
+        self._pending = self._first = None
+        if whole is None:
+            return None
+        self.status = status = self._decode(whole)
+        self._was_up = self._was_up or status.state == "running"
+        return status
+
+    def _part(self, now: float) -> None:
+        """Replace a process that failed once it has left its group, or its time for that is over."""
+        left, _ = ray.wait([self._parting], timeout=0)
+        if left or now >= self._part_by:
+            self._replace(now)
+
     def _note_death(self, how: str) -> None:
         self._last_error = how
         self._stillborn = 0 if self._was_up else self._stillborn + 1
 
     def _replace(self, now: float) -> None:
         self.kill()
-        self._pending = None
+        self._pending = self._first = self._parting = None
         self.deaths += 1
         self._failures += 1
         self._not_before = now + BACKOFF.pause(self._failures, random.random())

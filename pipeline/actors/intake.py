@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.actors.batch import Ending, FrameFacts, Opened, OpenedFrame
+from pipeline.actors.batch import Ending, FrameFacts, Opened, OpenedFrame, extent_of
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import FRAMES
 from pipeline.core.clocks import ClockTrust
@@ -48,12 +48,16 @@ class Intake:
                 endings.append(Ending(record.partition, record.offset, Outcome.DEAD_LETTERED, letters[-1].camera))
             else:
                 frames.append(OpenedFrame(facts, picture))
-        return Opened(batch, number, tuple(frames), tuple(endings), tuple(letters))
+        return Opened(extent_of(batch), number, tuple(frames), tuple(endings), tuple(letters))
 
     @property
     def untrusted_cameras(self) -> int:
         """Cameras whose capture time departs from the append time by more than the tolerance."""
         return self._clocks.untrusted
+
+    def forget_clocks(self) -> None:
+        """Count untrusted cameras anew, since it has changed whose frames are read here."""
+        self._clocks.forget()
 
     def close(self) -> None:
         """Stop the decoding threads."""

@@ -86,7 +86,7 @@ class Ledger:
             self._report.last_commit_ns = committed_ns
             self._count_frames(seen, alerts, committed_ns)
             self._count_endings(seen)
-        self._telemetry.observe(metrics.BATCH_FRAMES, len(seen.batch.records))
+        self._telemetry.observe(metrics.BATCH_FRAMES, seen.extent.records)
         self._telemetry.observe(metrics.BATCH_FACES, len(seen.templates))
         self._telemetry.set(metrics.FRACTION_SEARCHED, receipt.fraction_searched)
 
@@ -118,7 +118,7 @@ class Ledger:
             faces[frame] += 1
         for facts, count in zip(seen.frames, faces, strict=True):
             latency = max(0.0, (committed_ns - facts.matching_ns) / 1e9)
-            age = max(0.0, (seen.batch.consumed_ns - facts.append_ns) / 1e9)
+            age = max(0.0, (seen.extent.consumed_ns - facts.append_ns) / 1e9)
             place = self._place_of(facts.camera)
             place.frames += 1
             place.faces += count

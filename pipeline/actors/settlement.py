@@ -11,7 +11,7 @@ from pipeline.catalog.outcomes import Outcome
 from pipeline.core.alerting import Criteria, Sighting, decide
 from pipeline.core.cooldown import Cooldown
 from pipeline.core.custody import check_batch, receipt_ranges
-from pipeline.errors import ShardUnavailable, TransactionAborted
+from pipeline.errors import Fenced, ShardUnavailable, TransactionAborted
 from pipeline.ports import AlertHistory, Clock, Gallery, Outbox
 from pipeline.records import Alert, OutgoingRecord, Probes, Receipt, SearchResult
 from pipeline.wire import alerts as alert_wire
@@ -20,6 +20,8 @@ from pipeline.wire import receipts as receipt_wire
 
 FRAME_LIFETIME_SECONDS = 180.0
 """The longest a frame can live in Kafka's files; a successor may have to replay one as old as this."""
+PRUNE_SECONDS = 60.0
+"""How often alerts that no frame can meet any more are dropped from the cool-down."""
 
 
 class Settlement:
@@ -52,12 +54,18 @@ class Settlement:
         self._trace = trace
         self._lock = threading.RLock()
         self._next: dict[int, int] = {}
+        self._pruned = clock.monotonic()
+
+    @property
+    def remembered(self) -> int:
+        """Pairs of camera and entry that the cool-down knows of."""
+        return self._cooldown.size
 
     def assigned(self, starts: Mapping[int, int]) -> None:
         """Take over partitions at the offsets they will be read from, and rebuild the cool-down from their alerts."""
         with self._lock:
             self._next.update(starts)
-            since = self._clock.now_ns() - int((self._cooldown_seconds + FRAME_LIFETIME_SECONDS) * 1e9)
+            since = self._horizon_ns()
             for camera, entry, at_ns in self._history.recent(sorted(starts), since):
                 self._cooldown.note(camera, entry, at_ns)
             self._cooldown.prune(since)
@@ -91,24 +99,42 @@ class Settlement:
         the batch's outcomes do not cover the offsets it claims.
         """
         with self._lock:
-            if seen.batch.assignment != current():
+            if seen.extent.assignment != current():
                 return False
             alerts = self._decide(seen, found)
-            offsets, spans = self._spans(seen)
+            offsets = seen.extent.ends
+            spans = {partition: (self._next[partition], end) for partition, end in offsets.items()}
             receipt = self._receipt(seen, found, len(alerts))
             check_batch(spans, receipt.ranges)
             began = time.monotonic()
             try:
-                self._outbox.commit(self._outgoing(seen, alerts, receipt), offsets, seen.batch.membership)
+                self._outbox.commit(self._outgoing(seen, alerts, receipt), offsets, seen.extent.membership)
             except TransactionAborted:
                 self._ledger.aborted()
                 raise
+            except Fenced as error:
+                run, slot = self._criteria.run, self._criteria.slot
+                raise Fenced(
+                    f"worker slot {slot} of run {run} was fenced, since another run uses the name {run} on this Kafka; "
+                    f"stop that one, or choose another --run-name ({error})"
+                ) from error
             self._trace.add(seen.number, "commit", began, time.monotonic())
             self._next.update(offsets)
             for alert in alerts:
                 self._cooldown.note(alert.camera, alert.entry, alert.cooldown_ns)
+            self._prune()
             self._ledger.settled(seen, receipt, alerts, self._clock.now_ns())
             return True
+
+    def _horizon_ns(self) -> int:
+        """No frame that can still come meets an alert from before this instant."""
+        return self._clock.now_ns() - int((self._cooldown_seconds + FRAME_LIFETIME_SECONDS) * 1e9)
+
+    def _prune(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._pruned >= PRUNE_SECONDS:
+            self._cooldown.prune(self._horizon_ns())
+            self._pruned = now
 
     def _decide(self, seen: Seen, found: SearchResult) -> list[Alert]:
         faces: list[list[Sighting]] = [[] for _ in seen.frames]
@@ -131,14 +157,6 @@ class Settlement:
                 )
         return alerts
 
-    def _spans(self, seen: Seen) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
-        ends: dict[int, int] = {}
-        for record in seen.batch.records:
-            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
-        for gap in seen.batch.expired:
-            ends[gap.partition] = max(ends.get(gap.partition, 0), gap.end)
-        return ends, {partition: (self._next[partition], end) for partition, end in ends.items()}
-
     def _receipt(self, seen: Seen, found: SearchResult, alerts: int) -> Receipt:
         outcomes = [(facts.partition, facts.offset, Outcome.PROCESSED) for facts in seen.frames]
         outcomes += [(ending.partition, ending.offset, ending.outcome) for ending in seen.endings]
@@ -148,7 +166,7 @@ class Settlement:
             slot=self._criteria.slot,
             batch=seen.number,
             decided_ns=self._clock.now_ns(),
-            ranges=receipt_ranges(outcomes, seen.batch.expired),
+            ranges=receipt_ranges(outcomes, seen.extent.expired),
             alerts=alerts,
             watchlist_version_lowest=found.version_lowest,
             watchlist_version_greatest=found.version_greatest,

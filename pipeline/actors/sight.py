@@ -37,7 +37,7 @@ class Sight:
             boxes = np.empty((0, 4), np.float32)
         self._trace.add(opened.number, "embed", detected, time.monotonic())
         return Seen(
-            batch=opened.batch,
+            extent=opened.extent,
             number=opened.number,
             endings=opened.endings,
             dead_letters=opened.dead_letters,

@@ -13,8 +13,10 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.child import Child
+from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
-from pipeline.actors.report import SECONDS_KEPT, WorkReport, merge_reports
+from pipeline.actors.parcel import Parcels, Part
+from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
 from pipeline.errors import BrokerError, ClusterError
@@ -82,22 +84,28 @@ class Supervisor:
         self._stopping = threading.Event()
         self._failure = ""
         self._failure_exit_code = 1
-        self._work: dict[tuple[int, int], WorkReport] = {}
+        self._parcels = Parcels()
+        self._totals = Totals()
         self._shards: list[Child[ShardStatus]] = [
-            Child(f"shard-{index}", self._creator(WatchlistShard, f"shard-{index}", index, plan.make_shard, {}))
+            Child(
+                f"shard-{index}",
+                self._creator(WatchlistShard, f"shard-{index}", index, plan.make_shard, {}),
+                msgspec.msgpack.Decoder(ShardStatus).decode,
+            )
             for index in range(plan.shards)
         ]
         self._workers: list[Child[WorkerStatus]] = [
             Child(
                 f"worker-{slot}",
                 self._creator(VisionWorker, f"worker-{slot}", slot, plan.make_worker, plan.worker_options),
+                msgspec.msgpack.Decoder(WorkerStatus).decode,
             )
             for slot in range(plan.workers)
         ]
         self._children: tuple[Child[Any], ...] = (*self._shards, *self._workers)
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
-        threading.Thread(target=self._tend, name="tend", daemon=True).start()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        for name, work in (("tend", self._tend), ("heartbeat", self._beat)):
+            threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True).start()
 
     def renew(self) -> None:
         """Renew the lease."""
@@ -106,21 +114,34 @@ class Supervisor:
     def status(self, since_second: int = 0) -> RunStatus:
         """The run's processes and their merged work."""
         with self._lock:
-            work = merge_reports(list(self._work.values()))
-            recent = {second: report for second, report in work.seconds.items() if second >= since_second}
             return RunStatus(
                 pid=os.getpid(),
-                workers=[child.status for child in self._workers if child.status is not None],
+                workers=[
+                    msgspec.structs.replace(child.status, work=b"")
+                    for child in self._workers
+                    if child.status is not None
+                ],
                 shards=[child.status for child in self._shards if child.status is not None],
                 awaited=sum(child.status is None for child in self._children),
                 replaced=sum(child.deaths for child in self._children),
                 failure=self._failure,
                 failure_exit_code=self._failure_exit_code,
-                work=msgspec.msgpack.encode(msgspec.structs.replace(work, seconds=recent)),
+                work=self._totals.summed(since_second),
             )
 
-    def stop(self, deadline_seconds: float) -> RunStatus:
-        """Drain the workers, then end the shards; the final status."""
+    def report(self, since_second: int = 0) -> Part:
+        """The status as msgpack, on its way through Ray."""
+        return self._parcels.post(msgspec.msgpack.encode(self.status(since_second)))
+
+    def fetch(self, reply: int, index: int) -> bytes:
+        """A further part of what `report` or `stop` returned; empty if it is no longer kept."""
+        return self._parcels.fetch(reply, index)
+
+    def stop(self, deadline_seconds: float) -> Part:
+        """Drain the workers, then end the shards; the final status, as `report` gives it.
+
+        A worker whose last word is that it failed, or that says nothing, is the run's failure.
+        """
         self._stopping.set()
         with self._lock:
             asked = [(child, child.ask("stop", deadline_seconds)) for child in self._workers]
@@ -133,7 +154,7 @@ class Supervisor:
                 shard.kill()
             for worker in self._workers:
                 worker.kill()
-        return self.status(int(time.time()) - 30)
+        return self.report(int(time.time()) - 30)
 
     def _keep_alive(self, drains: list[Any], deadline: float) -> None:
         """Renew the leases while the workers drain, since nobody tends any more: a drain may last longer than they."""
@@ -144,13 +165,12 @@ class Supervisor:
 
     def _last_words(self, child: "Child[WorkerStatus]", reference: Any, deadline: float) -> None:
         try:
-            child.status = ray.get(reference, timeout=max(0.1, deadline - time.monotonic()))
-        except RayError as error:
-            if not self._failure:
-                self._failure = f"{child.name} did not end in time: {error}".splitlines()[0]
-                self._failure_exit_code = ClusterError.exit_code
-        self._take_in(child)
-        self._judge(child)
+            child.hear(reference, max(0.1, deadline - time.monotonic()))
+        except (RayError, ClusterError) as error:
+            self._fail(f"{child.name} did not end in time: {error}".splitlines()[0], ClusterError.exit_code)
+        self._totals.take_in(child.status)
+        if child.status is not None and child.status.state == "failed":
+            self._fail(f"{child.name}: {child.status.failure}", child.status.failure_exit_code)
 
     def _creator(
         self, actor: type, name: str, number: int, factory: Callable[[int], Any], options: dict[str, Any]
@@ -183,33 +203,29 @@ class Supervisor:
                     child.tend(time.monotonic())
                     self._judge(child)
                 for worker in self._workers:
-                    self._take_in(worker)
+                    self._totals.take_in(worker.status)
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        if self._failure:
-            return
         if child.stillborn >= FAILURES_BEFORE_GIVING_UP:
-            self._failure = f"{child.name} does not start: {child.last_error}"
-            self._failure_exit_code = ClusterError.exit_code
+            self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
         if status is None or status.state != "failed":
             return
         if not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP:
-            self._failure = f"{child.name}: {status.failure}"
-            self._failure_exit_code = getattr(status, "failure_exit_code", 1)
+            self._fail(f"{child.name}: {status.failure}", status.failure_exit_code)
 
-    def _take_in(self, child: "Child[WorkerStatus]") -> None:
-        """Keep the newest totals of each worker process, also after its death."""
-        status = child.status
-        if status is None or not status.work:
-            return
-        work = msgspec.msgpack.decode(status.work, type=WorkReport)
-        known = self._work.get((status.slot, status.pid))
-        if known is not None:
-            oldest = int(time.time()) - SECONDS_KEPT
-            earlier = {second: report for second, report in known.seconds.items() if second >= oldest}
-            work.seconds = earlier | work.seconds
-        self._work[(status.slot, status.pid)] = work
+    def _fail(self, why: str, exit_code: int) -> None:
+        """Keep the first reason why the run cannot go on."""
+        if not self._failure:
+            self._failure, self._failure_exit_code = why, exit_code
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        """A thread that ends by an error of its own is the run's failure: nobody would do its work any more."""
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # kept for the command, which reads the status
+            with self._lock:
+                self._fail(f"{name} of run {self._plan.run}: {describe(error)}", exit_code_of(error))
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._plan.heartbeat_seconds):

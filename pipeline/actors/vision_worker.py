@@ -9,15 +9,19 @@ from typing import Literal
 import msgspec
 
 from pipeline.actors.batch import StageSpan, Trace
-from pipeline.actors.batch_loop import BatchLoop, describe
+from pipeline.actors.batch_loop import BatchLoop
+from pipeline.actors.failure import describe, exit_code_of, recoverable
 from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch, end_within
+from pipeline.actors.parcel import Parcels, Part
 from pipeline.actors.report import Ledger
-from pipeline.errors import LamppostError
+from pipeline.errors import ClusterError
 
 State = Literal["starting", "running", "failed", "stopped"]
 
 LEASE_DRAIN_SECONDS = 5.0
 """What a worker without a supervisor gives its batches in flight before it ends."""
+SPANS_TOLD = 512
+"""Stage spans in one reply; more would enter Ray's object store."""
 
 
 @dataclass
@@ -43,10 +47,12 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     failure_exit_code: int
     recoverable: bool
     """Whether a new process in the same slot may do better."""
+    trouble: str
+    """Why its latest transaction was rolled back; empty once one was committed."""
     metrics_port: int
     lag: dict[int, int]
     work: bytes
-    """msgpack of `WorkReport`."""
+    """msgpack of `WorkReport`; empty while it starts, and in a `RunStatus`, which has the sum."""
 
 
 class VisionWorker:
@@ -58,6 +64,7 @@ class VisionWorker:
         self._failure: BaseException | None = None
         self._state: State = "starting"
         self._stop_lock = threading.Lock()
+        self._parcels = Parcels()
         self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
         self._starter = threading.Thread(target=self._start, args=(factory,), name="start", daemon=True)
         self._starter.start()
@@ -73,12 +80,21 @@ class VisionWorker:
             pid=os.getpid(),
             state=self._state,
             failure=describe(failure) if failure else "",
-            failure_exit_code=failure.exit_code if isinstance(failure, LamppostError) else 1,
-            recoverable=_recoverable(failure),
+            failure_exit_code=exit_code_of(failure),
+            recoverable=recoverable(failure),
+            trouble=parts.loop.trouble if parts else "",
             metrics_port=parts.metrics_port if parts else 0,
             lag=parts.loop.lag if parts else {},
             work=parts.ledger.snapshot(since_second) if parts else b"",
         )
+
+    def report(self, since_second: int = 0) -> Part:
+        """The status as msgpack, on its way through Ray."""
+        return self._parcels.post(msgspec.msgpack.encode(self.status(since_second)))
+
+    def fetch(self, reply: int, index: int) -> bytes:
+        """A further part of what `report` or `stop` returned; empty if it is no longer kept."""
+        return self._parcels.fetch(reply, index)
 
     def renew(self) -> None:
         """Renew the lease."""
@@ -86,21 +102,32 @@ class VisionWorker:
 
     def trace(self) -> list[StageSpan]:
         """The latest stage spans."""
-        return list(self._parts.trace.spans) if self._parts else []
+        return self._parts.trace.spans[-SPANS_TOLD:] if self._parts else []
 
-    def stop(self, deadline_seconds: float) -> WorkerStatus:
-        """Drain within the deadline, leave the group, free everything; the last status."""
+    def stop(self, deadline_seconds: float) -> Part:
+        """Drain within the deadline, leave the group, free everything; the last status, as `report` gives it.
+
+        It is failed if the drain did not end in time.
+        """
         self._lease.renew()
         with self._stop_lock:
             if self._state != "stopped":
                 self._starter.join(deadline_seconds)
                 if self._parts is not None:
-                    self._parts.loop.stop(deadline_seconds)
-                    self._parts.close()
+                    self._drain(self._parts, deadline_seconds)
                 failed = self._failure or (self._parts.loop.failure if self._parts else None)
                 self._state = "failed" if failed else "stopped"
             self._lease.end()
-            return self.status()
+            return self.report()
+
+    def _drain(self, parts: WorkerParts, deadline_seconds: float) -> None:
+        drained = parts.loop.stop(deadline_seconds)
+        parts.close()
+        if not drained and parts.loop.failure is None and self._failure is None:
+            self._failure = ClusterError(
+                f"worker slot {self._slot} did not finish what it held within {deadline_seconds:g} s; what is left is "
+                f"consumed again by a successor (lifecycle.drain_seconds gives it longer)"
+            )
 
     def _start(self, factory: Callable[[int], WorkerParts]) -> None:
         try:
@@ -120,8 +147,3 @@ class VisionWorker:
                 self._parts.close()
         finally:
             os._exit(EXIT_WITHOUT_LEASE)
-
-
-def _recoverable(failure: BaseException | None) -> bool:
-    """A broker or cluster error may pass; wrong settings, weights or unaccounted frames will not."""
-    return not isinstance(failure, LamppostError) or failure.exit_code in {1, 4, 5}

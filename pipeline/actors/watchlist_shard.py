@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.actors.batch_loop import describe
+from pipeline.actors.failure import describe, exit_code_of, recoverable
 from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch, end_within
+from pipeline.actors.parcel import Parcels, Part
 from pipeline.actors.shard_reply import pack
 from pipeline.actors.vision_worker import State
 from pipeline.catalog.metrics import WATCHLIST_ENTRIES, WATCHLIST_VERSION
-from pipeline.errors import LamppostError, ShardUnavailable
+from pipeline.errors import ShardUnavailable
 from pipeline.ports import Shard, Telemetry
 from pipeline.records import ConsumedRecord, Probes
 
@@ -102,11 +103,12 @@ class WatchlistShard:
         self._failure: BaseException | None = None
         self._serving = False
         self._stopping = threading.Event()
+        self._parcels = Parcels()
         self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
         self._tail = threading.Thread(target=self._run, args=(factory,), name="tail", daemon=True)
         self._tail.start()
 
-    def status(self, since_second: int = 0) -> ShardStatus:  # noqa: ARG002  # a supervisor asks workers and shards alike
+    def status(self) -> ShardStatus:
         """What the shard does and holds; renews nothing."""
         parts, failure = self._parts, self._failure
         return ShardStatus(
@@ -114,14 +116,21 @@ class WatchlistShard:
             pid=os.getpid(),
             state=self._state(),
             failure=describe(failure) if failure else "",
-            failure_exit_code=failure.exit_code if isinstance(failure, LamppostError) else 1,
-            # a broker or cluster error may pass, wrong settings or a missing extra will not
-            recoverable=not isinstance(failure, LamppostError) or failure.exit_code in {1, 4, 5},
+            failure_exit_code=exit_code_of(failure),
+            recoverable=recoverable(failure),
             metrics_port=parts.metrics_port if parts else 0,
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,
         )
+
+    def report(self, since_second: int = 0) -> Part:  # noqa: ARG002  # a supervisor asks workers and shards alike
+        """The status as msgpack, on its way through Ray."""
+        return self._parcels.post(msgspec.msgpack.encode(self.status()))
+
+    def fetch(self, reply: int, index: int) -> bytes:
+        """A further part of what `report` or `stop` returned; empty if it is no longer kept."""
+        return self._parcels.fetch(reply, index)
 
     def renew(self) -> None:
         """Renew the lease."""
@@ -139,13 +148,13 @@ class WatchlistShard:
             raise ShardUnavailable(f"shard-{self._number} is {'starting' if parts is None else state}")
         return pack(parts.shard.search(Probes(templates, capture_ns), k, at_least_version))
 
-    def stop(self, deadline_seconds: float) -> ShardStatus:
-        """End the tail and free everything within the deadline; the last status."""
+    def stop(self, deadline_seconds: float) -> Part:
+        """End the tail and free everything within the deadline; the last status, as `report` gives it."""
         self._lease.renew()
         self._stopping.set()
         self._tail.join(deadline_seconds)
         self._lease.end()
-        return self.status()
+        return self.report()
 
     def _state(self) -> State:
         if self._failure is not None:

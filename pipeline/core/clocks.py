@@ -24,14 +24,14 @@ class ClockTrust:
         """At most `limit` untrusted cameras are remembered; beyond it the one seen longest ago is dropped."""
         self._tolerance_ns = tolerance_ns
         self._limit = limit
-        self._untrusted: OrderedDict[str, int] = OrderedDict()
+        self._untrusted: OrderedDict[str, None] = OrderedDict()
 
     def observe(self, camera: str, capture_ns: int, append_ns: int) -> bool:
         """Whether this frame's capture time can be used; if not, its append time is to be used instead."""
         if trusted(capture_ns, append_ns, self._tolerance_ns):
             self._untrusted.pop(camera, None)
             return True
-        self._untrusted[camera] = append_ns
+        self._untrusted[camera] = None
         self._untrusted.move_to_end(camera)
         if len(self._untrusted) > self._limit:
             self._untrusted.popitem(last=False)
@@ -42,7 +42,6 @@ class ClockTrust:
         """Number of cameras whose latest frame was not trusted."""
         return len(self._untrusted)
 
-    def prune(self, before_ns: int) -> None:
-        """Drop cameras that appended nothing since `before_ns`: they were switched off or went to another worker."""
-        for camera in [camera for camera, seen_ns in self._untrusted.items() if seen_ns < before_ns]:
-            del self._untrusted[camera]
+    def forget(self) -> None:
+        """Count anew: the cameras may be others from here on, and no judgement depends on earlier frames."""
+        self._untrusted.clear()

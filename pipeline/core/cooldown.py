@@ -60,11 +60,6 @@ class Cooldown:
         """
         self._alerted = {(camera, entry): at_ns for camera, entry, at_ns in history}
 
-    def forget(self, cameras: Iterable[str]) -> None:
-        """Drop the state of `cameras`, whose partitions another worker reads now."""
-        dropped = set(cameras)
-        self._alerted = {pair: at_ns for pair, at_ns in self._alerted.items() if pair[0] not in dropped}
-
     def prune(self, before_ns: int) -> None:
         """Drop alerts from before `before_ns`, to stay bounded.
 

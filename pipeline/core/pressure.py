@@ -1,12 +1,8 @@
 """What to do with more frames than can be looked at: let them wait in Kafka, or shed the old ones."""
 
-from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TypeVar
 
 import msgspec
-
-Item = TypeVar("Item")
 
 
 class Policy(StrEnum):
@@ -31,13 +27,3 @@ class Overload(msgspec.Struct, frozen=True):
         whose clock is a little fast.
         """
         return self.policy is Policy.SHED_OLDEST and age_ns > self.max_age_ns
-
-    def split(
-        self, frames: Iterable[Item], since_ns: Callable[[Item], int], now_ns: int
-    ) -> tuple[list[Item], list[Item]]:
-        """`frames` as (kept, shed), in their order; `since_ns` gives the instant that a frame's age runs from."""
-        kept: list[Item] = []
-        shed: list[Item] = []
-        for frame in frames:
-            (shed if self.sheds(now_ns - since_ns(frame)) else kept).append(frame)
-        return kept, shed

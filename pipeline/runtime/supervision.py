@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import ray
 from ray.exceptions import RayError
 
+from pipeline.actors.parcel import collect
 from pipeline.actors.supervisor import SUPERVISOR, RunPlan, RunStatus, Supervisor
 from pipeline.errors import ClusterError
 
@@ -76,8 +78,8 @@ class Supervision:
         deadline = time.monotonic() + self._plan.lease_seconds
         while True:
             try:
-                status: RunStatus = ray.get(self._actor.status.remote(int(time.time()) - 10), timeout=ANSWER_SECONDS)
-            except RayError as error:
+                status = self._heard(self._actor.report.remote(int(time.time()) - 10), ANSWER_SECONDS)
+            except (RayError, ClusterError) as error:
                 if time.monotonic() > deadline:
                     raise ClusterError(f"the supervisor does not answer: {_first_line(error)}") from error
                 self._ended.wait(0.2)
@@ -87,13 +89,16 @@ class Supervision:
     def stop(self, drain_seconds: float) -> RunStatus:
         """Drain and end the run's processes, the supervisor last; the final status."""
         try:
-            final: RunStatus = ray.get(self._actor.stop.remote(drain_seconds), timeout=drain_seconds + 15.0)
-        except RayError as error:
+            final = self._heard(self._actor.stop.remote(drain_seconds), drain_seconds + 15.0)
+        except (RayError, ClusterError) as error:
             raise ClusterError(f"run {self._plan.run} did not end in time: {_first_line(error)}") from error
         finally:
             self._ended.set()
             ray.kill(self._actor, no_restart=True)
         return final
+
+    def _heard(self, reply: Any, timeout: float) -> RunStatus:
+        return msgspec.msgpack.decode(collect(self._actor, reply, timeout), type=RunStatus)
 
     def _renew(self) -> None:
         while not self._ended.wait(self._plan.lease_seconds / RENEWALS_PER_LEASE):

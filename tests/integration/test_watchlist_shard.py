@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -135,13 +136,13 @@ class Shards:
 
     def status(self, number: int) -> ShardStatus:
         """What one says of itself."""
-        status: ShardStatus = self._ray.get(self.actors[number].status.remote(0), timeout=60)
+        status: ShardStatus = self._ray.get(self.actors[number].status.remote(), timeout=60)
         return status
 
     def stop(self, number: int) -> ShardStatus:
         """End one in peace; its last status."""
-        status: ShardStatus = self._ray.get(self.actors[number].stop.remote(5.0), timeout=30)
-        return status
+        told = self._ray.get(self.actors[number].stop.remote(5.0), timeout=30)
+        return msgspec.msgpack.decode(told.content, type=ShardStatus)
 
     def kill(self, number: int) -> None:
         """End one at once."""

@@ -21,7 +21,7 @@ import pytest
 from pipeline.actors.report import WorkReport
 from pipeline.actors.supervisor import SUPERVISOR, RunStatus, Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
-from pipeline.catalog.topics import FRAMES
+from pipeline.catalog.topics import CUSTODY, FRAMES
 from pipeline.errors import ClusterError
 from pipeline.records import Alert, Frame, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.composition import Looking, run_plan
@@ -31,6 +31,7 @@ from pipeline.runtime.taps import AlertTap, CustodyAudit
 from pipeline.runtime.topics import create
 from pipeline.streams.client import Connection
 from pipeline.streams.groups import begin_at
+from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
 from pipeline.testing.align import align
 from pipeline.testing.detector import FakeDetector
@@ -38,6 +39,7 @@ from pipeline.testing.embedder import FakeEmbedder
 from pipeline.testing.pictures import encode, jpeg, paint_face
 from pipeline.vision.decode import decode_jpeg
 from pipeline.wire import frames as frame_wire
+from pipeline.wire import receipts as receipt_wire
 from pipeline.wire import watchlist as watchlist_wire
 
 pytestmark = pytest.mark.integration
@@ -61,7 +63,7 @@ def knowing_eyes(_: Settings) -> Looking:
 class Street:
     """One run on the tests' Kafka and Ray, and its cameras: one per partition."""
 
-    def __init__(self, ray: Any, kafka: Connection, run: str, lease_seconds: float) -> None:
+    def __init__(self, ray: Any, kafka: Connection, run: str, lease_seconds: float, shards: int = 1) -> None:
         self._ray = ray
         self._writer = RecordWriter(kafka)
         self._sequences: Counter[int] = Counter()
@@ -70,11 +72,12 @@ class Street:
         self.settings = Settings(
             kafka=Kafka(brokers=kafka.brokers),
             run=Run(name=run, group=run, workers=2, partitions=PARTITIONS),
-            matching=Matching(shards=1),
+            matching=Matching(shards=shards),
             overload=Overload(policy="block"),
             lifecycle=Lifecycle(lease_seconds=lease_seconds),
         )
         create(self.settings)
+        self._kafka = kafka
         self.audit = CustodyAudit(kafka, run)
         begin_at(kafka, run, FRAMES, self.audit.frame_starts)
         self.tap = AlertTap(kafka, run)
@@ -102,6 +105,16 @@ class Street:
         """Whether the receipts in Kafka account for every frame that was published."""
         return not self.audit.findings().problems
 
+    def fractions_searched(self) -> set[float]:
+        """What the receipts in Kafka say of how much of the watchlist was searched."""
+        reader = TopicReader(self._kafka, CUSTODY)
+        try:
+            records = list(reader.read_to(reader.ends(), 30.0))
+        finally:
+            reader.close()
+        receipts = [receipt_wire.decode(record.key, record.value, record.headers) for record in records]
+        return {receipt.fraction_searched for receipt in receipts if receipt.run == self.run}
+
     def close(self) -> None:
         """Take the people off the list again."""
         if not self._read_back:
@@ -126,9 +139,9 @@ def portable_eyes(ray_connection: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def street(ray_connection: Any, kafka: Connection, prefix: str) -> Iterator[Street]:
-    """A run that nobody supervises yet."""
-    made = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=20.0)
+def street(ray_connection: Any, kafka: Connection, prefix: str, request: pytest.FixtureRequest) -> Iterator[Street]:
+    """A run that nobody supervises yet; a test may ask for more than one shard."""
+    made = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=20.0, shards=getattr(request, "param", 1))
     yield made
     made.close()
 
@@ -276,17 +289,21 @@ def test_a_killed_supervisor_comes_back_and_adopts_its_processes(
     assert street.balanced()
 
 
+@pytest.mark.parametrize("street", [2], indirect=True, ids=["two shards"])
 def test_a_killed_shard_pauses_the_run_until_it_is_back(
     street: Street, supervision: Supervision, eventually: Eventually
 ) -> None:
-    """Under `wait` no frame is matched against less than the whole watchlist."""
-    (shard,) = supervision.status().shards
-    os.kill(shard.pid, signal.SIGKILL)
+    """Under `wait` no frame is matched against less than the whole watchlist, though the other shard answers."""
+    shards = {shard.shard: shard for shard in supervision.status().shards}
+    assert all(shard.entries for shard in shards.values())
+    os.kill(shards[0].pid, signal.SIGKILL)
     for camera in range(PARTITIONS):
-        street.send(4, camera=camera)
+        for identity in LISTED:
+            street.send(identity, camera=camera)
     eventually(street.balanced, "custody", TAKEOVER_SECONDS)
     supervision.stop(20.0)
-    assert street.finish() == [(camera, "person-4") for camera in range(PARTITIONS)]
+    assert street.finish() == [(camera, f"person-{entry}") for camera in range(PARTITIONS) for entry in LISTED]
+    assert street.fractions_searched() == {1.0}
 
 
 def test_stop_leaves_no_process_of_the_run(street: Street, supervision: Supervision, eventually: Eventually) -> None:

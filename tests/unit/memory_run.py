@@ -175,11 +175,22 @@ class MemoryRun:
         self._stack.callback(worker.loop.stop, 0.0)
         return worker
 
-    def send(self, *people: int, partition: int = 0, seconds: float = 0.1, picture: bytes | None = None) -> int:
-        """Let time pass and publish a frame of the camera of that partition; returns its offset."""
+    def send(
+        self,
+        *people: int,
+        partition: int = 0,
+        seconds: float = 0.1,
+        picture: bytes | None = None,
+        capture_behind: float = 0.0,
+    ) -> int:
+        """Let time pass and publish a frame of the camera of that partition; returns its offset.
+
+        The camera's clock is `capture_behind` seconds slow.
+        """
         self.clock.advance(seconds)
         camera = f"cam/{partition}"
-        frame = Frame(camera, "r", self._sequences[camera], self.clock.now_ns(), picture or jpeg(*people))
+        captured_ns = self.clock.now_ns() - int(capture_behind * 1e9)
+        frame = Frame(camera, "r", self._sequences[camera], captured_ns, picture or jpeg(*people))
         self._sequences[camera] += 1
         key, value, headers = frame_wire.encode(frame)
         return self.broker.add(OutgoingRecord(FRAMES, key, value, headers, partition))

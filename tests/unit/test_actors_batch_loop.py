@@ -4,15 +4,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-from memory_run import MemoryRun, Worker
+from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun, Worker
+from numpy.typing import NDArray
 
+from pipeline.actors import batch_loop
+from pipeline.actors.batch_loop import ABORTS_BEFORE_GIVING_UP
+from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import DEAD_LETTERS, FRAMES
+from pipeline.core.deadlines import Backoff
 from pipeline.core.pressure import Policy
-from pipeline.errors import BrokerError, Fenced, ShardUnavailable
-from pipeline.records import Batch, OutgoingRecord, Probes, SearchResult
+from pipeline.errors import BrokerError, Fenced, ShardUnavailable, TransactionAborted
+from pipeline.records import Batch, Detections, OutgoingRecord, Probes, SearchResult
+from pipeline.testing.detector import FakeDetector
 from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.pictures import jpeg
 from pipeline.wire import dead_letters as dead_letter_wire
@@ -157,6 +164,73 @@ def test_an_aborted_alert_does_not_start_a_cool_down(run: MemoryRun, eventually:
     run.send(5)
     eventually(lambda: run.settled)
     assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-5", 0)]
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rolled back transactions follow each other at once."""
+    monkeypatch.setattr(batch_loop, "BACKOFF", Backoff(first=0.001, limit=0.001))
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_transactions_that_are_always_rolled_back_end_the_loop(run: MemoryRun, eventually: Eventually) -> None:
+    """As without a topic or the right to write to it: the worker says so in place of trying for ever."""
+    run.broker.abort_next(10**6)
+    worker = run.worker()
+    run.send(1)
+    eventually(lambda: worker.loop.failure)
+    with pytest.raises(BrokerError, match="rolled back: as the test wished; so were the 7 before it"):
+        raise worker.loop.failure  # type: ignore[misc]  # it is there by now
+    assert not isinstance(worker.loop.failure, TransactionAborted)
+    assert worker.work.aborted == ABORTS_BEFORE_GIVING_UP
+    assert worker.loop.stop(5.0)
+    assert run.receipts == []
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_commit_between_ends_the_count_of_rolled_back_transactions(run: MemoryRun, eventually: Eventually) -> None:
+    """They pass, however many there are in a long life."""
+    worker = run.worker()
+    for _ in range(3):
+        run.broker.abort_next(ABORTS_BEFORE_GIVING_UP - 1)
+        run.send(1)
+        eventually(lambda: run.settled or worker.loop.failure)
+    assert worker.loop.failure is None
+    eventually(lambda: worker.loop.trouble == "")
+    assert worker.work.aborted == 3 * (ABORTS_BEFORE_GIVING_UP - 1)
+    assert run.audit().balanced
+
+
+def test_a_pause_after_a_rollback_keeps_the_worker_in_its_group(
+    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on polling, says what it waits for, gives partitions up when asked to, and stops when told to."""
+    monkeypatch.setattr(batch_loop, "BACKOFF", Backoff(first=1_000.0, limit=1_000.0))
+    run.broker.abort_next()
+    worker = run.worker(batch_limit=1, source=CountingSource, policy=Policy.BLOCK)
+    for _ in range(12):
+        run.send(1)
+    eventually(lambda: worker.loop.trouble)
+    assert "as the test wished" in worker.loop.trouble
+    assert isinstance(worker.source, CountingSource)
+    polls = worker.source.polls
+    eventually(lambda: worker.source.polls > polls + 2)  # type: ignore[union-attr]  # as above
+    second = run.worker(1, policy=Policy.BLOCK)
+    eventually(lambda: second.owns(1), "a rebalance in the pause")
+    assert worker.loop.stop(5.0)
+    eventually(lambda: run.settled)
+    assert run.audit().balanced
+
+
+class CountingSource(FakeFrameSource):
+    """Counts how often it is polled."""
+
+    polls = 0
+
+    def poll(self, timeout: float) -> Batch | None:
+        """See the port."""
+        self.polls += 1
+        return super().poll(timeout)
 
 
 class AwayGallery:
@@ -344,11 +418,70 @@ def test_a_drain_that_cannot_end_gives_up_at_its_deadline(run: MemoryRun, eventu
     for _ in range(6):
         run.send(1)
     eventually(lambda: gallery.asked.is_set() and _consumed(worker) == 5, "a pipeline that is full")
-    assert worker.loop.stop(0.1)
+    assert not worker.loop.stop(0.1)
     assert worker.loop.failure is None
     assert run.receipts == []
     run.worker(policy=Policy.BLOCK)
     eventually(lambda: run.settled)
+    assert run.audit().balanced
+
+
+class HangingDetector(FakeDetector):
+    """A network that does not come back until it is let."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.free = threading.Event()
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """See the port."""
+        self.asked.set()
+        assert self.free.wait(20.0)
+        return super().detect(images)
+
+
+def test_a_drain_behind_a_stage_that_hangs_leaves_the_group_at_its_deadline(
+    run: MemoryRun, eventually: Eventually
+) -> None:
+    """The partitions are free for others, nothing is committed afterwards, and no thread outlives the stage."""
+    detector = HangingDetector()
+    worker = run.worker(detector=detector, batch_limit=1, policy=Policy.BLOCK)
+    for _ in range(6):
+        run.send(1)
+    eventually(lambda: detector.asked.is_set() and _consumed(worker) == 3, "stages that are full")
+    assert not worker.loop.stop(0.1)
+    assert not run.group.is_member(worker.member)
+    detector.free.set()
+    eventually(lambda: not [thread for thread in worker.loop._threads if thread.is_alive()], "the end of all threads")
+    assert worker.loop.failure is None
+    assert run.receipts == []
+
+
+def test_untrusted_cameras_of_partitions_that_went_are_not_counted(run: MemoryRun, eventually: Eventually) -> None:
+    """They are another worker's to count; those that are still read here count again with their next frame."""
+    first = run.worker(0, policy=Policy.BLOCK)
+    eventually(lambda: first.owns(0, 1))
+    run.clock.advance(1.0)
+    for partition in (0, 1):
+        run.send(1, partition=partition, capture_behind=60.0)
+    eventually(lambda: first.telemetry.value(metrics.CLOCK_UNTRUSTED) == 2)
+    second = run.worker(1, policy=Policy.BLOCK)
+    eventually(lambda: first.owns(0) and second.owns(1))
+    eventually(lambda: first.telemetry.value(metrics.CLOCK_UNTRUSTED) == 0)
+    run.send(1, partition=0, capture_behind=60.0)
+    run.send(1, partition=1, capture_behind=60.0)
+    for worker in (first, second):
+        eventually(lambda worker=worker: worker.telemetry.value(metrics.CLOCK_UNTRUSTED) == 1)
+
+
+def test_the_cool_down_forgets_what_no_frame_can_meet_any_more(run: MemoryRun, eventually: Eventually) -> None:
+    """While frames come in, and not at assignments alone, which may be months apart."""
+    worker = run.worker()
+    for identity in LISTED:
+        run.send(identity)
+    eventually(lambda: worker.settlement.remembered == len(LISTED))
+    run.send(12, seconds=COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + 1.0)
+    eventually(lambda: worker.settlement.remembered == 0)
     assert run.audit().balanced
 
 

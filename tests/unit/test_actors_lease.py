@@ -12,13 +12,6 @@ from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch
 from pipeline.core.deadlines import Lease
 from pipeline.testing.clock import FakeClock
 
-HANGING = """
-import threading
-from pipeline.actors.lease import end_within
-end_within(0.1)
-threading.Event().wait()
-"""
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:

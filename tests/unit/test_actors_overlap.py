@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from memory_run import MemoryRun
 from numpy.typing import NDArray
 
 from pipeline.core.pressure import Policy
-from pipeline.records import OutgoingRecord
+from pipeline.records import Batch, OutgoingRecord
 from pipeline.testing.embedder import FakeEmbedder
+from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.outbox import FakeOutbox
 from pipeline.vision.decode import decode_jpeg
 
@@ -130,6 +132,32 @@ class _Counted(np.ndarray[tuple[int, ...], np.dtype[np.uint8]]):
         return self is other
 
 
+class CountedJpeg(bytes):
+    """The encoded picture of a frame, of which those alive are counted."""
+
+    alive = 0
+
+    def __new__(cls, content: bytes) -> "CountedJpeg":
+        """A copy that counts."""
+        cls.alive += 1
+        return super().__new__(cls, content)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+class CountedSource(FakeFrameSource):
+    """Hands out records whose encoded pictures are counted, as those from a real broker are nobody else's."""
+
+    def poll(self, timeout: float) -> Batch | None:
+        """See the port."""
+        batch = super().poll(timeout)
+        if batch is None:
+            return None
+        records = (msgspec.structs.replace(r, value=CountedJpeg(r.value or b"")) for r in batch.records)
+        return msgspec.structs.replace(batch, records=tuple(records))
+
+
 class HeldOutbox(FakeOutbox):
     """Commits only while it is let."""
 
@@ -146,12 +174,17 @@ class HeldOutbox(FakeOutbox):
 def test_pictures_in_hand_are_bounded_and_none_reaches_the_last_stage(
     run: MemoryRun, eventually: Callable[..., None]
 ) -> None:
-    """With commits held up, two batches wait decoded; those that have been looked at have lost their pictures."""
+    """With commits held up, two batches wait decoded; those that have been looked at have lost their pictures.
+
+    Encoded pictures live no longer than their decoding.
+    """
     limit, total = 4, 80
     for _ in range(total):
         run.send(1)
     pictures, outbox = Pictures(), HeldOutbox(run)
-    worker = run.worker(batch_limit=limit, policy=Policy.BLOCK, decode=pictures.decode, outbox=outbox)
+    worker = run.worker(
+        batch_limit=limit, policy=Policy.BLOCK, decode=pictures.decode, outbox=outbox, source=CountedSource
+    )
 
     def full() -> bool:
         """The pipeline holds what it can: five batches, of which the first three have been looked at."""
@@ -161,6 +194,7 @@ def test_pictures_in_hand_are_bounded_and_none_reaches_the_last_stage(
     eventually(full)
     eventually(lambda: pictures.alive <= 2 * limit)
     assert pictures.decoded == 5 * limit
+    eventually(lambda: CountedJpeg.alive == 0)
     outbox.free.set()
     eventually(lambda: run.settled)
     assert pictures.decoded == total

@@ -3,11 +3,11 @@
 import msgspec
 import numpy as np
 
-from pipeline.actors.batch import Ending, FrameFacts, Seen
+from pipeline.actors.batch import Ending, Extent, FrameFacts, Seen
 from pipeline.actors.report import SECONDS_KEPT, Ledger, WorkReport, merge_reports
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
-from pipeline.records import Batch, OutcomeRange, Receipt
+from pipeline.records import OutcomeRange, Receipt
 from pipeline.testing.telemetry import FakeTelemetry
 
 SECOND_NS = 10**9
@@ -23,7 +23,7 @@ def seen(*frames: FrameFacts, faces: tuple[int, ...] = (), endings: tuple[Ending
     """A batch consumed when the newest frame was 300 ms old; `faces` gives the frame of each."""
     consumed_ns = max(frame.capture_ns for frame in frames) + 3 * SECOND_NS // 10
     return Seen(
-        Batch((), (), None, 1, consumed_ns),
+        Extent(len(frames), {}, (), None, 1, consumed_ns),
         0,
         endings,
         (),

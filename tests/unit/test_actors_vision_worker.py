@@ -9,8 +9,8 @@ from memory_run import MemoryRun
 
 from pipeline.actors import lease, vision_worker
 from pipeline.actors.report import WorkReport
-from pipeline.actors.vision_worker import VisionWorker, WorkerParts
-from pipeline.errors import BrokerError, CustodyError, ModelError
+from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
+from pipeline.errors import BrokerError, ClusterError, CustodyError, Fenced, ModelError
 from pipeline.testing.clock import FakeClock
 
 Eventually = Callable[..., None]
@@ -61,10 +61,24 @@ def test_stop_drains_closes_and_says_so_once(run: MemoryRun, eventually: Eventua
     actor = VisionWorker(0, made, LEASE_SECONDS)
     run.send(1)
     eventually(lambda: run.settled)
-    assert actor.stop(5.0).state == "stopped"
-    assert actor.stop(5.0).state == "stopped"
+    assert stopped(actor).state == "stopped"
+    assert stopped(actor).state == "stopped"
     assert made.closed == 1
     run.send(1)
+    assert not run.settled
+
+
+def test_a_drain_that_did_not_end_in_time_is_a_failure(run: MemoryRun, eventually: Eventually) -> None:
+    """Said with what it means, and everything is freed all the same."""
+    made = Made(run)
+    actor = VisionWorker(3, made, LEASE_SECONDS)
+    run.gallery.stay_away(10**9)
+    run.send(1)
+    eventually(lambda: {span.stage for span in actor.trace()} >= {"embed"})
+    status = stopped(actor, deadline_seconds=0.1)
+    assert (status.state, status.failure_exit_code) == ("failed", ClusterError.exit_code)
+    assert status.failure.startswith("worker slot 3 did not finish what it held within 0.1 s")
+    assert made.closed == 1
     assert not run.settled
 
 
@@ -73,6 +87,7 @@ def test_stop_drains_closes_and_says_so_once(run: MemoryRun, eventually: Eventua
     [
         (BrokerError("Kafka went away"), True, 4),
         (ModelError("weights are missing"), False, 7),
+        (Fenced("another run uses the name"), False, 4),
         (ZeroDivisionError("a fault"), True, 1),
     ],
 )
@@ -89,7 +104,7 @@ def test_what_cannot_be_built_is_said(
     status = actor.status()
     assert (status.recoverable, status.failure_exit_code) == (recoverable, code)
     assert str(error) in status.failure
-    assert actor.stop(1.0).state == "failed"
+    assert stopped(actor).state == "failed"
 
 
 def test_a_loop_that_failed_makes_the_worker_failed(run: MemoryRun, eventually: Eventually) -> None:
@@ -101,7 +116,7 @@ def test_a_loop_that_failed_makes_the_worker_failed(run: MemoryRun, eventually: 
     status = actor.status()
     assert (status.recoverable, status.failure_exit_code) == (False, CustodyError.exit_code)
     assert "partition 0" in status.failure
-    assert actor.stop(5.0).state == "failed"
+    assert stopped(actor).state == "failed"
 
 
 def test_a_worker_nobody_renews_drains_and_ends_its_process(
@@ -144,6 +159,11 @@ def test_a_worker_that_is_still_starting_answers(run: MemoryRun, eventually: Eve
     go.set()
     eventually(lambda: actor.status().state == "running")
     actor.stop(5.0)
+
+
+def stopped(actor: VisionWorker, deadline_seconds: float = 5.0) -> WorkerStatus:
+    """The last word of a worker that was asked to stop."""
+    return msgspec.msgpack.decode(actor.stop(deadline_seconds).content, type=WorkerStatus)
 
 
 def _work(actor: VisionWorker) -> WorkReport:

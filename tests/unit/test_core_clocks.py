@@ -45,10 +45,12 @@ def test_memory_is_bounded() -> None:
     assert clocks.untrusted == 2
 
 
-def test_silent_cameras_are_dropped() -> None:
-    """A camera that was switched off does not stay in the figure for ever."""
+def test_forgotten_cameras_count_again_with_their_next_frame() -> None:
+    """Those that went to another worker send none, and do not stay in the figure for ever."""
     clocks = ClockTrust(SECOND)
     clocks.observe("a", 0, NOW_NS)
-    clocks.observe("b", 0, NOW_NS + SECOND)
-    clocks.prune(NOW_NS + SECOND)
+    clocks.observe("b", 0, NOW_NS)
+    clocks.forget()
+    assert clocks.untrusted == 0
+    clocks.observe("b", 0, NOW_NS)
     assert clocks.untrusted == 1

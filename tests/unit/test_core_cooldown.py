@@ -60,14 +60,6 @@ def test_rebuilding_replaces_what_was_there(cooldown: Cooldown) -> None:
     assert cooldown.size == 1
 
 
-def test_forgets_cameras_that_were_given_up(cooldown: Cooldown) -> None:
-    """State of a revoked partition must not decide anything if it comes back."""
-    cooldown.note("a/2", "p1", 100 * SECOND)
-    cooldown.forget(["a/1", "unknown"])
-    assert cooldown.admits("a/1", "p1", 100 * SECOND)
-    assert not cooldown.admits("a/2", "p1", 100 * SECOND)
-
-
 def test_pruning_keeps_what_can_still_decide(cooldown: Cooldown) -> None:
     """Alerts before the bound go, with the cameras that have no other."""
     cooldown.note("a/1", "p2", 60 * SECOND)
