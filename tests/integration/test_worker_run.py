@@ -295,7 +295,6 @@ def test_a_killed_shard_pauses_the_run_until_it_is_back(
 ) -> None:
     """Under `wait` no frame is matched against less than the whole watchlist, though the other shard answers."""
     shards = {shard.shard: shard for shard in supervision.status().shards}
-    assert all(shard.entries for shard in shards.values())
     os.kill(shards[0].pid, signal.SIGKILL)
     for camera in range(PARTITIONS):
         for identity in LISTED:
