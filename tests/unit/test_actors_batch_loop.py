@@ -440,15 +440,16 @@ class HangingDetector(FakeDetector):
         return super().detect(images)
 
 
+@pytest.mark.parametrize("frames", [2, 3], ids=["while the end is handed on", "while a batch is handed on"])
 def test_a_drain_behind_a_stage_that_hangs_leaves_the_group_at_its_deadline(
-    run: MemoryRun, eventually: Eventually
+    run: MemoryRun, eventually: Eventually, frames: int
 ) -> None:
     """The partitions are free for others, nothing is committed afterwards, and no thread outlives the stage."""
     detector = HangingDetector()
     worker = run.worker(detector=detector, batch_limit=1, policy=Policy.BLOCK)
-    for _ in range(6):
+    for _ in range(frames):
         run.send(1)
-    eventually(lambda: detector.asked.is_set() and _consumed(worker) == 3, "stages that are full")
+    eventually(lambda: detector.asked.is_set() and _consumed(worker) == frames, "stages that are full")
     assert not worker.loop.stop(0.1)
     assert not run.group.is_member(worker.member)
     detector.free.set()
