@@ -466,6 +466,7 @@ def test_untrusted_cameras_of_partitions_that_went_are_not_counted(run: MemoryRu
     for partition in (0, 1):
         run.send(1, partition=partition, capture_behind=60.0)
     eventually(lambda: first.telemetry.value(metrics.CLOCK_UNTRUSTED) == 2)
+    eventually(lambda: run.settled, "nothing that is read again")
     second = run.worker(1, policy=Policy.BLOCK)
     eventually(lambda: first.owns(0) and second.owns(1))
     eventually(lambda: first.telemetry.value(metrics.CLOCK_UNTRUSTED) == 0)
