@@ -66,6 +66,16 @@ def test_the_examples_of_a_commands_help_are_taken(words: tuple[str, ...]) -> No
         OWN[words].make_context("lamppost", arguments[len(words) :])
 
 
+def test_the_commands_of_the_walk_through_are_taken() -> None:
+    """docs/own-run.md is what a newcomer types, line by line."""
+    page = (Path(__file__).parents[2] / "docs" / "own-run.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("lamppost ")]
+    assert len(lines) == 5
+    for line in lines:
+        (words,) = (words for words in OWN if tuple(line[: len(words)]) == words)
+        OWN[words].make_context("lamppost", line[len(words) :])
+
+
 def test_help_imports_nothing_heavy() -> None:
     """That is what makes it answer at once; the jobs are imported when they are called."""
     code = (
