@@ -43,6 +43,11 @@ class FolderSource:
             raise
 
     @property
+    def damaged(self) -> tuple[Path, ...]:
+        """Files that are images by their name and could not be decoded, by name, as far as they were met."""
+        return tuple(sorted(self._damaged.copy()))
+
+    @property
     def skipped(self) -> int:
         """Files that are no images, by their name or when they were read; the latter are counted as they are met."""
         return self._skipped + len(self._damaged)

@@ -48,37 +48,40 @@ class Rendering:
 
     def __init__(self, specs: Iterable[StreetSpec], seconds: float | None) -> None:
         """`seconds` of sending need no more pictures than that, even if the loop is longer; None: whole loops."""
-        streets = {spec: Street(spec) for spec in specs}
-        self._waiting = [(street, _frames_needed(street, seconds)) for street in streets.values()]
+        self._waiting = [(spec, _frames_needed(spec, seconds)) for spec in dict.fromkeys(specs)]
         self.total = sum(frames for _, frames in self._waiting)
         """Pictures to render."""
         self.rendered = 0
         """Pictures rendered so far; other threads may read it."""
-        self.memory_bytes = sum(_picture_bytes(street.spec) * frames for street, frames in self._waiting)
+        self.memory_bytes = sum(_picture_bytes(spec) * frames for spec, frames in self._waiting)
         """What the loops will take, about."""
 
     def run(self, going_on: Callable[[], bool]) -> dict[StreetSpec, Loop] | None:
-        """Render all loops; None if `going_on`, asked after each picture, said no.
+        """Render all loops; None if `going_on`, asked before each street and after each picture, said no.
 
         On one core a 720p picture takes about 10 ms and a 1080p picture 30 ms.
         """
         loops: dict[StreetSpec, Loop] = {}
         while self._waiting:
-            street, frames = self._waiting.pop()  # drops the street's heads when its loop is done
+            if not going_on():
+                return None
+            spec, frames = self._waiting.pop()
+            street = Street(spec)  # one at a time: the heads of hundreds would take minutes before the first picture
             pictures: list[bytes] = []
             for index in range(frames):
                 pictures.append(encode_jpeg(street.render(index)))
                 self.rendered += 1
                 if not going_on():
                     return None
-            loops[street.spec] = tuple(pictures)
+            loops[spec] = tuple(pictures)
         return loops
 
 
-def _frames_needed(street: Street, seconds: float | None) -> int:
+def _frames_needed(spec: StreetSpec, seconds: float | None) -> int:
+    loop = max(1, round(spec.loop_seconds * spec.fps))  # Street.frames_per_loop, without making the street
     if seconds is None:
-        return street.frames_per_loop
-    return min(street.frames_per_loop, math.ceil(seconds * exact_rate(street.spec.fps)) + 1)
+        return loop
+    return min(loop, math.ceil(seconds * exact_rate(spec.fps)) + 1)
 
 
 def _picture_bytes(spec: StreetSpec) -> int:

@@ -44,7 +44,7 @@ def doctor(
     from pipeline.runtime.doctor import Status, examine
 
     findings = list(examine(chosen))
-    show(("check", "", "found", "what to do"), [(f.check, f.status, f.found, f.advice) for f in findings])
+    show(("check", "state", "found", "what to do"), [(f.check, f.status, f.found, f.advice) for f in findings])
     raise typer.Exit(1 if any(finding.status is Status.FAIL for finding in findings) else 0)
 
 

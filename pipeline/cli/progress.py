@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import typer
 from rich.console import Console
@@ -40,12 +40,19 @@ def training_progress() -> Iterator[Callable[[str, int, int, float], None]]:
 
 @contextmanager
 def loading_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for the entries of a file."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
-    ) as bars:
+    """A bar for entries on a terminal, from the first word on, so that an error before it stands alone."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with ExitStack() as stack:
+        bars = Progress(*columns, console=console, transient=True)
         task = bars.add_task(name, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            if console.is_terminal and not bars.live.is_started:
+                stack.enter_context(bars)
+            bars.update(task, completed=done, total=total)
+
+        yield show
 
 
 @contextmanager

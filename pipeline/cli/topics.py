@@ -3,6 +3,7 @@
 import typer
 
 from pipeline.cli.options import Brokers, Partitions, SettingsFile, Verbose, examples, settings_of
+from pipeline.errors import LamppostError
 
 app = typer.Typer(no_args_is_help=True, help="Create the topics, and show them with what departs from the design.")
 
@@ -14,12 +15,26 @@ def create(
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Create the topics that are missing; those that exist are left as they are."""
-    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), partitions=("run.partitions", partitions))
+    """Create the topics that are missing; those that exist are left as they are.
+
+    Ends with code 1 if one of those is not as it would have been created.
+    """
+    settings = settings_of(
+        settings_file,
+        brokers=("kafka.brokers", brokers),
+        partitions=("run.partitions", partitions),
+        workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
+    )
     from pipeline.runtime import topics as job
 
     for topic, made in job.create(settings):
         typer.echo(f"{topic} made" if made else f"{topic} was there")
+    if differences := job.differences(settings):
+        said = "; ".join(f"{line.topic} has {line.found}" for line in differences)
+        raise LamppostError(
+            f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away) and kafka-configs.sh "
+            f"--alter changes a setting; or delete the topic, with what it holds, and create it again"
+        )
 
 
 @app.command(epilog=examples("lamppost topics show --brokers kafka:9092"))
@@ -33,4 +48,4 @@ def show(
     from pipeline.cli import tables
     from pipeline.runtime import topics as job
 
-    tables.show(("topic", "", "found"), job.show(settings))
+    tables.show(("topic", "state", "found"), job.show(settings))

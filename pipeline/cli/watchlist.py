@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Brokers, ListId, SettingsFile, Verbose, examples, settings_of
+from pipeline.cli.options import Brokers, ListId, Seed, SettingsFile, Verbose, examples, settings_of
+from pipeline.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True, help="Load, change and show the people sought.")
 
@@ -16,10 +17,18 @@ Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="Entry id.")]
     epilog=examples(
         "lamppost watchlist load people.npz --brokers kafka:9092",
         "lamppost watchlist load people.jsonl --list missing --brokers kafka:9092",
+        "lamppost watchlist load --synthetic --seed 1 --size 200 --brokers kafka:9092",
     )
 )
 def load(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Entries as .npz, .jsonl or .csv.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Entries as .npz, .jsonl or .csv.", show_default=False)
+    ] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Instead of a file: the people whom synthetic streets show as listed.")
+    ] = False,
+    seed: Seed = None,
+    size: Annotated[int | None, typer.Option("--size", metavar="N", help="How many of them.")] = None,
     list_id: ListId = None,
     brokers: Brokers = None,
     settings_file: SettingsFile = None,
@@ -28,15 +37,32 @@ def load(
     """Add or replace the entries of a file; nothing is published unless every row is valid.
 
     .npz holds ids and templates; .jsonl an object per line; .csv rows of an entry id and its numbers.
-    docs/watchlist.md describes them.
+    docs/watchlist.md describes them. With --synthetic, the people are those of the streets that lamppost cameras shows
+    with the same seed.
     """
-    settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
+    if (file is None) is not synthetic:
+        raise SettingsError("name a FILE or give --synthetic, one of the two")
+    if not synthetic and (seed is not None or size is not None):
+        raise SettingsError("--seed and --size say which people --synthetic makes; a FILE has its own")
+    settings = settings_of(
+        settings_file,
+        brokers=("kafka.brokers", brokers),
+        list=("watchlist.list_id", list_id),
+        seed=("cameras.seed", seed),
+        size=("demo.watchlist_size", size),
+    )
     from pipeline.cli.progress import loading_progress
     from pipeline.runtime import watchlist as job
+    from pipeline.runtime.words import counted
 
-    with loading_progress(file.name) as progress:
-        count = job.load(settings, file, progress)
-    typer.echo(f"{count} entries loaded")
+    if file is None:
+        with loading_progress("enrolling") as progress:
+            loaded = job.load_synthetic(settings, progress)
+    else:
+        with loading_progress(file.name) as progress:
+            loaded = job.load(settings, file, progress)
+    _warn(loaded.warning)
+    typer.echo(f"{counted(loaded.entries, 'entry', 'entries')} loaded")
 
 
 @app.command(
@@ -59,7 +85,7 @@ def add(
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers), list=("watchlist.list_id", list_id))
     from pipeline.runtime import watchlist as job
 
-    job.add(settings, entry, template, reference, expires)
+    _warn(job.add(settings, entry, template, reference, expires).warning)
     typer.echo(f"{entry} added")
 
 
@@ -93,3 +119,8 @@ def show(
     tables.show(("entry", "list", "reference", "expires"), rows)
     for sentence in refused:
         typer.echo(f"no entry: {sentence}", err=True)
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        typer.echo(f"warning: {sentence}", err=True)

@@ -11,6 +11,7 @@ import psutil
 
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.fleet import Fleet
+from pipeline.cameras.folder import FolderSource
 from pipeline.cameras.naming import new_camera_run
 from pipeline.cameras.plan import FleetPlan, open_sources, placed
 from pipeline.cameras.source import PictureSource
@@ -39,6 +40,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: State = "preparing"
     pid: int = 0
     camera_run: str = ""
+    since_ns: int = 0
+    """When rendering began; 0 before."""
     rendered: int = 0
     """Pictures rendered ahead so far, of `to_render`."""
     to_render: int = 0
@@ -46,6 +49,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The instant that the fleet's schedule counts from; None until it is given."""
     counts: dict[str, CameraCounts] = {}
     """By camera id; frames 0 to intended − 1 of each camera have come due."""
+    damaged: tuple[str, ...] = ()
+    """Pictures of folders that could not be decoded and were passed over, by folder and name."""
     metrics_address: str = ""
     """host:port of the process's metrics; empty if there are none."""
     trouble: str = ""
@@ -66,6 +71,7 @@ class CameraJob:
         self._stopping = threading.Event()
         self._drain_seconds = DRAIN_SECONDS
         self._rendering: Rendering | None = None
+        self._since_ns = 0
         self._sources: tuple[PictureSource, ...] = ()
         self._producer: FrameProducer | None = None
         self._fleet: Fleet | None = None
@@ -85,6 +91,7 @@ class CameraJob:
         cv2.setNumThreads(1)  # the cameras' share of the machine is one core
         rendering = self._rendering = Rendering(self._plan.streets, self._plan.seconds)
         require_memory(rendering.memory_bytes, psutil.virtual_memory().available)
+        self._since_ns = time.time_ns()
         loops = rendering.run(lambda: not self.stopping)
         if loops is not None:
             self._sources = open_sources(self._plan.cameras, loops)
@@ -139,10 +146,14 @@ class CameraJob:
             state=self._state,
             pid=os.getpid(),
             camera_run=self._camera_run,
+            since_ns=self._since_ns,
             rendered=self._rendering.rendered if self._rendering else 0,
             to_render=self._rendering.total if self._rendering else 0,
             start_ns=self._start_ns,
             counts=self._fleet.counts() if self._fleet else {each.id: CameraCounts() for each in self._plan.cameras},
+            damaged=tuple(
+                str(file) for source in self._sources if isinstance(source, FolderSource) for file in source.damaged
+            ),
             trouble=self._producer.trouble if self._producer else "",
         )
 

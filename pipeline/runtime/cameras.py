@@ -1,5 +1,6 @@
 """The job behind ``lamppost cameras``, and the cameras that settings describe."""
 
+import math
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from pipeline.runtime import settings as chosen
 from pipeline.runtime.camera_job import CameraJob, CameraStatus
 from pipeline.runtime.camera_metrics import CameraInstruments
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.words import counted
 from pipeline.streams.client import Connection
 from pipeline.streams.probe import probe
 from pipeline.streams.topics import TopicAdmin
@@ -43,7 +45,9 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
     targets = (TargetGroup((instruments.address,), {"role": "cameras"}),)
     discovery = serve_discovery(lambda: targets, settings.metrics.host, settings.metrics.port)
     try:
-        console.print(f"{len(plan.cameras)} cameras to {connection.brokers}; metrics are listed at {discovery.url}")
+        console.print(
+            f"{counted(len(plan.cameras), 'camera')} to {connection.brokers}; metrics are listed at {discovery.url}"
+        )
         job = CameraJob(plan, instruments.telemetry)
         with _stopped_by_signals(lambda: job.stop(settings.lifecycle.drain_seconds)), _reported(job, console):
             job.connect(connection, FRAMES)
@@ -53,7 +57,10 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
     finally:
         discovery.stop()
         instruments.close()
-    console.print(totals_line(job.status()))
+    status = job.status()
+    console.print(totals_line(status))
+    if damage := damage_line(status):
+        console.print(damage)
     return 0
 
 
@@ -96,14 +103,28 @@ def partitions_of_frames(connection: Connection) -> int:
 def progress_line(status: CameraStatus, now_ns: int, before: CameraCounts) -> str:
     """One line for people: how far rendering or sending is, and the frames since `before`, a line ago."""
     if status.state == "preparing":
-        return f"rendering {status.rendered} of {status.to_render} pictures"
+        return f"rendering {status.rendered:,} of {status.to_render:,} pictures{_left(status, now_ns)}"
+    if status.start_ns is None:
+        return "ready to send"
+    if now_ns < status.start_ns:
+        return f"the first frame is due in {(status.start_ns - now_ns) / 1e9:.1f} s"
     counts = summed(status.counts)
-    elapsed = 0.0 if status.start_ns is None else max(0.0, (now_ns - status.start_ns) / 1e9)
+    elapsed = (now_ns - status.start_ns) / 1e9
     line = (
         f"{elapsed:7.1f} s  intended {counts.intended:,}  sent {counts.sent:,}  failed {counts.failed:,}"
         f"  {(counts.sent - before.sent) / LINE_SECONDS:,.0f} frames/s"
     )
+    if status.damaged:
+        line += f"  skipped {counted(len(status.damaged), 'picture')}"
     return f"{line}  {status.trouble}" if status.trouble else line
+
+
+def damage_line(status: CameraStatus) -> str:
+    """What could not be shown of the folders; empty if nothing."""
+    if not status.damaged:
+        return ""
+    first = f"first {status.damaged[0]}" if len(status.damaged) > 1 else status.damaged[0]
+    return f"skipped {counted(len(status.damaged), 'picture')} that cannot be decoded: {first}"
 
 
 def totals_line(status: CameraStatus) -> str:
@@ -112,6 +133,14 @@ def totals_line(status: CameraStatus) -> str:
     return (
         f"camera run {status.camera_run}: intended {counts.intended:,}, sent {counts.sent:,}, failed {counts.failed:,}"
     )
+
+
+def _left(status: CameraStatus, now_ns: int) -> str:
+    """How long rendering goes on at its pace so far; empty while that is not known."""
+    if not status.rendered:
+        return ""
+    each = (now_ns - status.since_ns) / 1e9 / status.rendered
+    return f", about {math.ceil(each * (status.to_render - status.rendered)):,} s left"
 
 
 def _from_path(id_: str, path: Path, said: chosen.Cameras) -> VideoCamera | FolderCamera:

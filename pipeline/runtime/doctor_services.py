@@ -9,6 +9,7 @@ from pipeline.runtime.connections import connection_of
 from pipeline.runtime.doctor_checks import Finding, Status
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import lines_of
+from pipeline.runtime.words import counted
 from pipeline.streams.deletion import broker_advice
 from pipeline.streams.probe import probe
 from pipeline.streams.topics import TopicAdmin
@@ -55,7 +56,7 @@ def _kafka(settings: Settings) -> list[Finding]:
     except BrokerError as error:
         return [Finding("Kafka", Status.FAIL, str(error), "start it, or correct --brokers and kafka.security")]
     release = f"release {info.release} or later" if info.release else "of an unknown release"
-    found = Finding("Kafka", Status.OK, f"{release} at {info.brokers}, {info.nodes} broker(s)")
+    found = Finding("Kafka", Status.OK, f"{release} at {info.brokers}, {counted(info.nodes, 'broker')}")
     admin = TopicAdmin(connection)
     return [found, *_broker_settings(admin), *_topics(admin)]
 

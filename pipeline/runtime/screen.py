@@ -12,6 +12,7 @@ from pipeline.actors.report import WorkReport
 from pipeline.cameras.counts import summed
 from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.live import live_table, milliseconds, total_latency
+from pipeline.runtime.words import counted
 
 if TYPE_CHECKING:
     from pipeline.actors.supervisor import RunStatus
@@ -70,7 +71,7 @@ class Screen:
             )
 
     def _note(self, status: "RunStatus", cameras: CameraStatus | None) -> str:
-        parts = [f"{len(status.workers)} workers, {len(status.shards)} shards"]
+        parts = [f"{counted(len(status.workers), 'worker')}, {counted(len(status.shards), 'shard')}"]
         if status.replaced:
             parts.append(f"{status.replaced} replaced")
         parts += [f"worker-{w.slot}: {w.failure}" for w in status.workers if w.failure]

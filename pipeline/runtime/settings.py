@@ -65,7 +65,7 @@ class Batch(Section):
 
     limit: Annotated[int, Field(ge=1, le=512)] = 32
     """Frames per batch, at most."""
-    linger_ms: Annotated[float, Field(ge=0, le=1_000)] = 20.0
+    linger_ms: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 20.0
     """How long to wait for more frames once the first is there."""
     decode_threads: Count | None = None
     """Threads that decode JPEGs in each worker; None: the worker's share of the cores."""
@@ -86,7 +86,7 @@ class Vision(Section):
     """The networks and where they compute."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
+    """The word auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks; auto takes what the device is fastest at within the checked accuracy."""
     threads: Count | None = None
@@ -98,7 +98,7 @@ class Matching(Section):
 
     shards: Annotated[int, Field(ge=1, le=1_000)] = 2
     """Shards that the watchlist is split over."""
-    threshold: Annotated[float, Field(ge=-1, le=1)] | None = None
+    threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     """Cosine from which a candidate is a match; None: the one shipped with the weights."""
     top_k: Annotated[int, Field(ge=1, le=16)] = 3
     """Candidates asked of each shard for each face; 16 at most, whose references still travel in one call."""
@@ -106,7 +106,7 @@ class Matching(Section):
     """`wait` pauses consumption while a shard is missing; `degrade` searches the rest and says so everywhere."""
     search_deadline_seconds: Positive = 2.0
     """Time in which a shard has to answer."""
-    cool_down_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    cool_down_seconds: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 30.0
     """After an alert, how long the same entry at the same camera raises no other, in capture time."""
 
 
@@ -151,7 +151,7 @@ class Cameras(Section):
 class Demo(Section):
     """The demo's length, people and output; its cameras and workers are set where every command's are."""
 
-    seconds: Annotated[float, Field(ge=5, le=86_400)] = 60.0
+    seconds: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = 60.0
     """How long the cameras send."""
     watchlist_size: Annotated[int, Field(ge=1, le=1_000_000)] = 200
     """Entries of the watchlist; a part of them walks through the street."""
@@ -169,6 +169,13 @@ class Metrics(Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port of service discovery; 0: a free one, printed at start. Each process's own port is always a free one."""
 
+    @field_validator("host")
+    @classmethod
+    def _host_or_address(cls, host: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+            raise ValueError(f"{host!r} is no host; write a name or an address, such as 127.0.0.1")
+        return host
+
 
 class Lifecycle(Section):
     """Starting and ending."""
@@ -177,7 +184,7 @@ class Lifecycle(Section):
     """Time in which Kafka, Ray, workers and shards have to be up."""
     drain_seconds: Positive = 20.0
     """Time in which a run has to finish what it holds after the first SIGINT or SIGTERM."""
-    lease_seconds: Annotated[float, Field(ge=2, le=25)] = 20.0
+    lease_seconds: Annotated[float, Field(ge=2, le=25, allow_inf_nan=False)] = 20.0
     """Processes of a run end themselves when their supervisor, or it its command, was silent for as long."""
 
 

@@ -81,9 +81,16 @@ class Kafka(Section):
     """Group protocol; `classic` for brokers older than 4.0."""
     replication: Count | None = None
     """Replicas of each topic that Lamppost creates; None: the broker's default."""
-    transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10)] = 10.0
+    transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
     security: Security = Security()
+
+    @field_validator("brokers", mode="before")
+    @classmethod
+    def _joined(cls, brokers: object) -> object:
+        """A file may hold a list, as for other settings of several values."""
+        several = isinstance(brokers, list) and all(isinstance(each, str) for each in brokers)
+        return ",".join(brokers) if several and isinstance(brokers, list) else brokers
 
     @field_validator("brokers")
     @classmethod

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,10 @@ from pipeline.runtime.settings import ENVIRONMENT_PREFIX, NESTED_DELIMITER, Sett
 
 FILE_VARIABLE: Final = "LAMPPOST_SETTINGS"
 DEFAULT: Final = "default"
+ALIKE: Final = 0.6
+"""Similarity from which one name is taken for another misspelt."""
+COMPLAINTS: Final = 3
+"""Wrong settings that one line names."""
 _SERVICE_LINK = re.compile(r"^LAMPPOST(_.+)?_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)$")
 """Variables that Kubernetes sets in every pod beside a service whose name begins with lamppost."""
 
@@ -71,9 +75,11 @@ def resolve(options: tuple[Option, ...] = (), file: Path | None = None) -> Resol
         values |= layer.values
         origins |= layer.origins
     try:
-        return Resolved(Settings.model_validate(_nested(values)), origins)
+        settings = Settings.model_validate(_nested(values))
     except ValidationError as error:
         raise SettingsError(_sentence(error, values, origins)) from error
+    _require_files(settings, origins)
+    return Resolved(settings, origins)
 
 
 def known_fields() -> list[str]:
@@ -99,6 +105,7 @@ def _from_file(path: Path) -> _Layer:
             if _is_section(field, fields):
                 raise SettingsError(f"{field} (file {path}) is a group of settings; write [{field}] and its fields")
             raise SettingsError(f"unknown setting {field} (file {path}); {_nearest(field, fields)}")
+    _require_truth_values(values, path)
     return _Layer(values, dict.fromkeys(values, f"file {path}"))
 
 
@@ -112,8 +119,9 @@ def _from_environment() -> _Layer:
             continue
         field = name.lower().removeprefix(ENVIRONMENT_PREFIX.lower()).replace(NESTED_DELIMITER, ".")
         if field not in fields:
-            near = difflib.get_close_matches(field, fields, n=1, cutoff=0.0)[0]
-            raise SettingsError(f"unknown setting in environment variable {name}; nearest known: {variable_of(near)}")
+            raise SettingsError(
+                f"unknown setting in environment variable {name}; {_nearest(field, fields, variable_of)}"
+            )
         variables[field] = name
     try:
         tree = EnvSettingsSource(Settings)()
@@ -157,9 +165,36 @@ def _is_section(field: str, fields: list[str]) -> bool:
     return any(known.startswith(field + ".") for known in fields)
 
 
-def _nearest(field: str, fields: list[str]) -> str:
-    near = difflib.get_close_matches(field, fields, n=1, cutoff=0.0)
-    return f"nearest known: {near[0]}"
+def _nearest(field: str, fields: list[str], written: Callable[[str], str] = str) -> str:
+    """The known field that was meant, as it is `written`: of the same last word, else one that is alike."""
+    same = [known for known in fields if known.rpartition(".")[2] == field.rpartition(".")[2]]
+    near = difflib.get_close_matches(field, same or fields, n=1, cutoff=0.0 if same else ALIKE)
+    return f"nearest known: {written(near[0])}" if near else "`lamppost settings` lists those there are"
+
+
+def _require_truth_values(values: Mapping[str, Any], path: Path) -> None:
+    """TOML has a type for true and false, so a file has to use it for settings of that kind and for no other.
+
+    Variables are text, for which pydantic's many spellings are right; from a file it would take ``fps = true`` as 1.
+    """
+    for field, default in _leaves(Settings()):
+        if field in values and isinstance(default, bool) is not isinstance(values[field], bool):
+            wanted = "should be true or false" if isinstance(default, bool) else "should not be true or false"
+            shown = _shown_raw(field, values[field])
+            raise SettingsError(f"{field}={shown} (file {path}): {wanted}; it is: {description(field).rstrip('.')}")
+
+
+def _require_files(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Name a file of the connection that is missing now, and not when the first client is made."""
+    said = settings.kafka.security  # ca_file is left to librdkafka, for which it may be a folder or the word probe
+    for name, path in (
+        ("password_file", said.password_file),
+        ("certificate_file", said.certificate_file),
+        ("key_file", said.key_file),
+    ):
+        if path is not None and not path.exists():
+            field = f"kafka.security.{name}"
+            raise SettingsError(f"{field}={path} ({origins.get(field, DEFAULT)}): there is no such file")
 
 
 def _flat(tree: Mapping[str, Any], fields: list[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -203,10 +238,10 @@ def _shown(value: object) -> str:
 
 
 def _sentence(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    """The first complaint in one line, and how many more there are."""
-    first, *others = error.errors(include_url=False)
-    more = f" (and {len(others)} more)" if others else ""
-    return _complaint(first, values, origins) + more
+    """The first complaints in one line, and how many more there are."""
+    every = [_complaint(each, values, origins) for each in error.errors(include_url=False)]
+    more = f" (and {len(every) - COMPLAINTS} more)" if len(every) > COMPLAINTS else ""
+    return "; also ".join(every[:COMPLAINTS]) + more
 
 
 def _complaint(first: ErrorDetails, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
@@ -224,6 +259,8 @@ def _reason(first: ErrorDetails, field: str) -> str:
     """Our own validators name the fix; to pydantic's words we add what the setting is."""
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":  # the description says the form in words
+        return f"is not of that form; it is: {description(field).rstrip('.')}"
     return f"{re.sub('^(Input|String) should', 'should', first['msg'])}; it is: {description(field).rstrip('.')}"
 
 
@@ -231,4 +268,10 @@ _SECRETS: Final = ("password", "key_password", "properties")
 
 
 def _shown_raw(field: str, value: object) -> str:
-    return "(secret)" if field.rpartition(".")[2] in _SECRETS else repr(value) if isinstance(value, str) else str(value)
+    return "(secret)" if field.rpartition(".")[2] in _SECRETS else _as_written(value)
+
+
+def _as_written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)

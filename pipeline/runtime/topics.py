@@ -5,8 +5,9 @@ from typing import NamedTuple
 from pipeline.catalog.topics import TOPICS
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.words import counted
 from pipeline.streams.probe import probe
-from pipeline.streams.topics import TopicAdmin, TopicState
+from pipeline.streams.topics import Drift, TopicAdmin, TopicState
 
 
 class Creation(NamedTuple):
@@ -38,6 +39,14 @@ def create(settings: Settings) -> list[Creation]:
     return [Creation(topic.name, topic.name in made) for topic in TOPICS]
 
 
+def differences(settings: Settings) -> list[Line]:
+    """How the topics that are there differ from the design, and from the number of partitions if one was asked for."""
+    connection = connection_of(settings)
+    wanted = settings.run.partitions if "partitions" in settings.run.model_fields_set else None
+    states = TopicAdmin(connection).describe(TOPICS, partitions=wanted)
+    return [_difference(state, drift) for state in states for drift in state.drift]
+
+
 def show(settings: Settings) -> list[Line]:
     """Every topic of the catalogue with how it differs; the number of partitions is each run's own choice."""
     connection = connection_of(settings)
@@ -49,14 +58,15 @@ def lines_of(state: TopicState) -> list[Line]:
     """What to show of one topic."""
     if not state.exists:
         return [Line(state.name, "missing", f"{state.purpose}; make it with `lamppost topics create`")]
-    size = f"{state.purpose}; {state.partitions} partition(s), {state.replicas} replica(s)"
-    drift = [
-        Line(
-            state.name,
-            "drift",
-            f"{drift.setting}={drift.found or 'unset'}, the design says {drift.wanted}"
-            + (f": {drift.consequence}" if drift.consequence else ""),
-        )
-        for drift in state.drift
-    ]
+    size = f"{state.purpose}; {counted(state.partitions, 'partition')}, {counted(state.replicas, 'replica')}"
+    drift = [_difference(state, drift) for drift in state.drift]
     return [Line(state.name, "ok" if not drift else "drift", size), *drift]
+
+
+def _difference(state: TopicState, drift: Drift) -> Line:
+    wanted = f"{drift.wanted} wanted" if drift.setting == "partitions" else f"the design says {drift.wanted}"
+    return Line(
+        state.name,
+        "drift",
+        f"{drift.setting}={drift.found or 'unset'}, {wanted}" + (f": {drift.consequence}" if drift.consequence else ""),
+    )

@@ -1,16 +1,21 @@
 """The job behind ``lamppost watchlist``: publish entries and removals, and list who is sought."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from pipeline.catalog.topics import WATCHLIST
 from pipeline.errors import InputError, WatchlistError
 from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.enrolment import Enrolment
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.watchlist_files import parse_expiry, read_entries, read_template
+from pipeline.runtime.words import counted
 from pipeline.streams.client import Connection
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.probe import probe
@@ -23,9 +28,18 @@ DIMENSION: Final = 128
 CHUNK: Final = 500
 """Entries per call of the writer; progress moves on after each."""
 READ_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.05
 
 Progress = Callable[[int, int], None]
-"""Called with the entries that Kafka has and the entries in all."""
+"""Called with the entries that are done, made or taken by Kafka, and the entries in all."""
+
+
+class Loaded(NamedTuple):
+    """What a command has published."""
+
+    entries: int
+    warning: str
+    """What may not be meant, in a sentence; empty if nothing."""
 
 
 class Listed(NamedTuple):
@@ -46,18 +60,50 @@ class Sought(NamedTuple):
     """Keys whose last record is no entry, and why; shards pass them over."""
 
 
-def load(settings: Settings, file: Path, progress: Progress) -> int:
-    """Add or replace the entries of a file and return how many; nothing is published unless every row is valid.
+def load(settings: Settings, file: Path, progress: Progress) -> Loaded:
+    """Add or replace the entries of a file; nothing is published unless every row is valid.
 
     Raises InputError or WatchlistError as `read_entries` does, BrokerError if Kafka does not take them.
     """
     connection = connection_of(settings)
     entries = read_entries(file, DIMENSION, settings.watchlist.list_id)
     _write(connection, [codec.encode(entry, DIMENSION) for entry in entries], progress)
-    return len(entries)
+    return Loaded(len(entries), expired_already(entries, time.time_ns()))
 
 
-def add(settings: Settings, entry: str, template: Path, reference: str = "", expires: str | None = None) -> None:
+def load_synthetic(settings: Settings, enrolling: Progress) -> Loaded:
+    """Add or replace the people whom synthetic streets of `cameras.seed` show as listed: `demo.watchlist_size` of them.
+
+    They are enrolled in a process of its own, unless this user's cache has them. Raises BrokerError before that if
+    Kafka or the topic is not there.
+    """
+    connection = connection_of(settings)
+    _require(connection)
+    size = settings.demo.watchlist_size
+    enrolment = Enrolment(settings.cameras.seed, size)
+    try:
+        while not enrolment.complete:
+            enrolling(enrolment.done, size)
+            time.sleep(LOOK_SECONDS)
+    finally:
+        enrolment.stop()
+    entries = [msgspec.structs.replace(entry, list_id=settings.watchlist.list_id) for entry in enrolment.entries]
+    _write(connection, [codec.encode(entry, DIMENSION) for entry in entries])
+    return Loaded(len(entries), "")
+
+
+def expired_already(entries: Sequence[WatchlistEntry], now_ns: int) -> str:
+    """A sentence about the entries that can match nothing any more; empty if there are none."""
+    late = [entry for entry in entries if entry.expires_ns is not None and entry.expires_ns <= now_ns]
+    if not late:
+        return ""
+    return (
+        f"{counted(len(late), 'entry', 'entries')} of {len(entries):,} expired before now and can match no new frame: "
+        f"{late[0].entry!r} at {_iso(late[0].expires_ns)}" + (" first" if len(late) > 1 else "")
+    )
+
+
+def add(settings: Settings, entry: str, template: Path, reference: str = "", expires: str | None = None) -> Loaded:
     """Add or replace one entry with the template of a ``.npy`` file; `expires` is an ISO 8601 time with a time zone."""
     connection = connection_of(settings)
     expires_ns = None if expires is None else parse_expiry(expires, "--expires")
@@ -67,6 +113,7 @@ def add(settings: Settings, entry: str, template: Path, reference: str = "", exp
     except WatchlistError as error:
         raise WatchlistError(f"{template}: {error}") from error
     _write(connection, [record])
+    return Loaded(1, expired_already([listed], time.time_ns()))
 
 
 def remove(settings: Settings, entry: str) -> None:
@@ -117,10 +164,7 @@ def last_words(records: Iterable[ConsumedRecord]) -> Sought:
 
 
 def _write(connection: Connection, records: list[OutgoingRecord], progress: Progress | None = None) -> None:
-    probe(connection)
-    LogEnds(
-        connection, WATCHLIST
-    ).partitions()  # a broker that makes topics by itself would make one that never forgets
+    _require(connection)
     writer = RecordWriter(connection)
     try:
         for first in range(0, len(records), CHUNK):
@@ -129,6 +173,12 @@ def _write(connection: Connection, records: list[OutgoingRecord], progress: Prog
                 progress(min(first + CHUNK, len(records)), len(records))
     finally:
         writer.close()
+
+
+def _require(connection: Connection) -> None:
+    """Raise BrokerError if Kafka or the topic is not there; one that Kafka made by itself would never forget."""
+    probe(connection)
+    LogEnds(connection, WATCHLIST).partitions()
 
 
 def _iso(expires_ns: int | None) -> str:

@@ -10,6 +10,7 @@ length 1. Optional fields may be left out; `expires` is an ISO 8601 time with a 
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,8 +71,10 @@ def read_template(path: Path) -> NDArray[np.float32]:
     """The template of a ``.npy`` file, float32[d]; raises InputError if it holds no such array."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a .npy file: {_said(error)}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {_said(error)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(_no_file_of_numpy(path, ".npy")) from error
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind != "f":
         raise InputError(f"{path} must hold one template, floating-point numbers of shape [d], as numpy.save writes it")
     return array.astype(np.float32)
@@ -99,10 +102,13 @@ def _entry(row: _Row, where: str, list_id: str) -> WatchlistEntry:
 
 def _read_npz(path: Path) -> Iterator[_Row]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} holds a single array, as a .npy file does; numpy.savez writes a .npz file")
+        with loaded as arrays:
             held = {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npz file of plain arrays: {_said(error)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(_no_file_of_numpy(path, ".npz")) from error
     known = {"ids", "templates", "references", "expires"}
     if missing := {"ids", "templates"} - held.keys():
         raise InputError(f"{path} lacks the array {sorted(missing)[0]!r}; it must hold 'ids' and 'templates'")
@@ -155,6 +161,12 @@ def _numbers(cells: Sequence[str], where: str, entry: Sequence[str]) -> list[flo
                 f"{where}, entry {''.join(entry)!r}: column {column} is {cell[:40]!r}, no number"
             ) from error
     return numbers
+
+
+def _no_file_of_numpy(path: Path, ending: str) -> str:
+    """The complaint about a file; numpy's own would advise to allow pickles, which can run any code."""
+    writer = "numpy.save" if ending == ".npy" else "numpy.savez"
+    return f"{path} is no {ending} file of plain arrays, or is damaged; {writer} writes one"
 
 
 def _said(error: Exception) -> str:

@@ -30,6 +30,8 @@ OLDEST_PRODUCE: Final = 10
 KIP-890): before, a late record could open a transaction that nothing ends, and every reader of committed records
 waits behind it. 3.7 is the first release after that which its API versions tell apart."""
 OLDEST_RELEASE: Final = "3.7"
+ADVICE: Final = "check that Kafka is up, kafka.brokers (--brokers), and kafka.security if it is protected"
+"""What to do about a Kafka that does not answer; every command probes before it does anything else with one."""
 
 _API_LINE: Final = re.compile(r"ApiKey \S+ \((\d+)\) Versions (\d+)\.\.(\d+)")
 
@@ -81,7 +83,7 @@ def probe(connection: Connection, timeout: float = 5.0) -> BrokerInfo:
     except KafkaException as error:
         admin.poll(0)
         cause = notices.cause() or f"no answer within {timeout:.0f} s"
-        raise broker_error(connection.brokers, "connection", error, cause) from error
+        raise broker_error(connection.brokers, "connection", error, f"{cause}; {ADVICE}") from error
     while time.monotonic() < deadline:
         before = len(versions.apis)
         admin.poll(0.02)

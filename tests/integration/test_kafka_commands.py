@@ -12,8 +12,11 @@ from confluent_kafka.admin import AdminClient
 from pipeline.catalog.topics import TOPICS
 from pipeline.cli import main
 from pipeline.runtime import doctor
+from pipeline.runtime.cameras import synthetic_cameras
 from pipeline.runtime.doctor_checks import Finding, Status
+from pipeline.runtime.settings import Cameras
 from pipeline.streams.client import Connection
+from pipeline.synthetic.seeds import entry_id
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +72,18 @@ def test_topics_are_made_once_and_are_as_designed(lamppost: Lamppost) -> None:
     code, out, _ = lamppost("topics", "show")
     rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert (code, [row[:2] for row in rows]) == (0, [[topic.name, "ok"] for topic in TOPICS])
-    assert "3 partition(s)" in rows[0][2]
+    assert "3 partitions" in rows[0][2]
+
+
+def test_topics_that_are_not_as_asked_for_are_no_success(lamppost: Lamppost) -> None:
+    """Other partitions than wanted end with code 1; without a wish any number is right. One partition needs no wish
+    for workers."""
+    assert lamppost("topics", "create", "--partitions", "1")[0] == 0
+    code, out, err = lamppost("topics", "create", "--partitions", "8")
+    assert (code, out.splitlines()[0], err.count("\n")) == (1, "frames was there", 1)
+    assert "frames has partitions=1, 8 wanted" in err
+    assert "kafka-topics.sh --alter" in err
+    assert lamppost("topics", "create")[0] == 0
 
 
 def test_a_watchlist_is_loaded_changed_and_shown(lamppost: Lamppost, tmp_path: Path) -> None:
@@ -101,6 +115,24 @@ def test_nothing_of_a_file_with_one_wrong_row_is_published(lamppost: Lamppost, t
     assert "row 2" in err
     assert "'bad'" in err
     assert shown(lamppost) == []
+
+
+def test_the_people_of_synthetic_streets_are_loaded_without_a_file(lamppost: Lamppost) -> None:
+    """They are those whom the cameras of that seed show as listed, enrolled with the shipped networks."""
+    lamppost("topics", "create")
+    loading = ("watchlist", "load", "--synthetic", "--seed", "7", "--size", "3", "--list", "street")
+    assert lamppost(*loading)[:2] == (0, "3 entries loaded\n")
+    (camera,) = synthetic_cameras(Cameras(count=1, seed=7), 3)
+    assert [row[:2] for row in shown(lamppost)] == [[entry_id(seed), "street"] for seed in camera.street.listed]
+
+
+def test_an_entry_that_has_expired_is_loaded_with_a_warning(lamppost: Lamppost, tmp_path: Path) -> None:
+    """It would match nothing, and nobody would learn why."""
+    lamppost("topics", "create")
+    np.save(tmp_path / "c.npy", np.eye(1, D, dtype=np.float32)[0])
+    code, out, err = lamppost("watchlist", "add", "c", str(tmp_path / "c.npy"), "--expires", "2020-01-01T00:00:00Z")
+    assert (code, out) == (0, "c added\n")
+    assert err.startswith("warning: 1 entry of 1 expired before now")
 
 
 def test_a_watchlist_without_its_topic_says_how_to_make_it(lamppost: Lamppost, tmp_path: Path) -> None:

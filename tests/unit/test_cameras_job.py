@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from pipeline.cameras.counts import CameraCounts
-from pipeline.cameras.plan import FolderCamera, SyntheticCamera, VideoCamera
+from pipeline.cameras.plan import FleetPlan, FolderCamera, SyntheticCamera, VideoCamera
+from pipeline.cameras.source import Absence
 from pipeline.errors import BrokerError, InputError, ResourceError
-from pipeline.runtime.camera_job import CameraStatus, Patience, require_memory
-from pipeline.runtime.cameras import described, progress_line, synthetic_cameras, totals_line
+from pipeline.runtime.camera_job import CameraJob, CameraStatus, Patience, require_memory
+from pipeline.runtime.cameras import damage_line, described, progress_line, synthetic_cameras, totals_line
 from pipeline.runtime.settings import Cameras, Demo, Settings
 from pipeline.synthetic.seeds import Population, entry_id, group
 from pipeline.synthetic.street import Street
+from pipeline.testing.telemetry import FakeTelemetry
 
 
 def test_synthetic_cameras_are_the_settings() -> None:
@@ -78,7 +82,12 @@ def test_idle_connection_that_was_closed_is_no_outage() -> None:
 
 def test_lines_say_how_far_it_is() -> None:
     """Rendering, sending and the end each have one line."""
-    assert progress_line(CameraStatus(rendered=3, to_render=10), 0, CameraCounts()) == "rendering 3 of 10 pictures"
+    begun = CameraStatus(to_render=45_500)
+    assert progress_line(begun, 0, CameraCounts()) == "rendering 0 of 45,500 pictures"
+    rendering = CameraStatus(since_ns=10**18, rendered=4, to_render=10)
+    assert progress_line(rendering, 10**18 + 8 * 10**9, CameraCounts()) == "rendering 4 of 10 pictures, about 12 s left"
+    ready = CameraStatus(state="sending", start_ns=10**18)
+    assert progress_line(ready, 10**18 - 1_500_000_000, CameraCounts()) == "the first frame is due in 1.5 s"
     status = CameraStatus(
         state="sending",
         camera_run="run-1",
@@ -89,3 +98,28 @@ def test_lines_say_how_far_it_is() -> None:
     line = " ".join(progress_line(status, 10**18 + 12_340_000_000, CameraCounts(1900, 1890, 0)).split())
     assert line == "12.3 s intended 2,000 sent 1,990 failed 2 100 frames/s Kafka at k:9092: refused"
     assert totals_line(status) == "camera run run-1: intended 2,000, sent 1,990, failed 2"
+
+
+def test_pictures_that_were_passed_over_are_told_with_the_first(tmp_path: Path) -> None:
+    """A folder that is half damaged would look like a short one."""
+    assert damage_line(CameraStatus()) == ""
+    one = CameraStatus(damaged=("photos/b.jpg",))
+    assert damage_line(one) == "skipped 1 picture that cannot be decoded: photos/b.jpg"
+    two = CameraStatus(damaged=("photos/b.jpg", "photos/c.jpg"))
+    assert damage_line(two) == "skipped 2 pictures that cannot be decoded: first photos/b.jpg"
+    assert "skipped 2 pictures" in progress_line(
+        CameraStatus(state="sending", start_ns=0, damaged=two.damaged), 10**9, CameraCounts()
+    )
+
+
+def test_a_jobs_status_names_the_pictures_of_its_folders_that_are_damaged(tmp_path: Path) -> None:
+    """By their names, not by the camera that came upon them."""
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    job = CameraJob(FleetPlan((FolderCamera("north/cam-000", tmp_path),)), FakeTelemetry())
+    job.prepare()
+    source = job._sources[0]
+    while source.take() is not Absence.ENDED:
+        pass
+    source.close()
+    assert job.status().damaged == (str(tmp_path / "b.jpg"),)

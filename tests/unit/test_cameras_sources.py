@@ -1,6 +1,7 @@
 """Rendered loops, look-ahead, names and the plan of a fleet."""
 
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_rendering_can_be_ended_early() -> None:
     rendering = Rendering([SPEC], None)
     assert rendering.run(lambda: rendering.rendered < 3) is None
     assert rendering.rendered == 3
+
+
+def test_a_large_fleet_is_measured_at_once_and_given_up_at_once() -> None:
+    """Nobody is modelled before it is rendered: 500 streets would take minutes in which no picture is counted."""
+    specs = [StreetSpec(seed=3, camera=f"north/cam-{n:03d}", fps=30.0) for n in range(500)]
+    began = time.monotonic()
+    rendering = Rendering(specs, 3.0)
+    assert rendering.total == 500 * 91
+    assert rendering.run(lambda: False) is None
+    assert time.monotonic() - began < 1.0
 
 
 def test_memory_is_foreseen() -> None:

@@ -66,6 +66,16 @@ def test_the_examples_of_a_commands_help_are_taken(words: tuple[str, ...]) -> No
         OWN[words].make_context("lamppost", arguments[len(words) :])
 
 
+def test_the_commands_of_the_walk_through_are_taken() -> None:
+    """docs/own-run.md is what a newcomer types, line by line."""
+    page = (Path(__file__).parents[2] / "docs" / "own-run.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("lamppost ")]
+    assert len(lines) == 5
+    for line in lines:
+        (words,) = (words for words in OWN if tuple(line[: len(words)]) == words)
+        OWN[words].make_context("lamppost", line[len(words) :])
+
+
 def test_help_imports_nothing_heavy() -> None:
     """That is what makes it answer at once; the jobs are imported when they are called."""
     code = (
@@ -101,6 +111,35 @@ def test_a_command_that_needs_kafka_says_how_to_name_it(
     code, _, err = run(monkeypatch, capsys, "topics", "show")
     assert (code, err.count("\n")) == (2, 1)
     assert "--brokers HOST:PORT" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("people.npz", "--synthetic"), ("people.npz", "--seed", "1"), ("people.npz", "--size", "5")]
+)
+def test_a_watchlist_comes_from_a_file_or_is_synthetic(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither, both, and a seed that a file has no use for are refused in one line."""
+    code, _, err = run(monkeypatch, capsys, "watchlist", "load", *arguments, "--brokers", "127.0.0.1:1")
+    assert (code, err.count("\n"), "--synthetic" in err) == (2, 1, True)
+
+
+def test_a_file_that_cannot_be_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No progress of something that never began stands before it."""
+    (tmp_path / "p.npz").write_bytes(b"garbage")
+    code, out, err = run(monkeypatch, capsys, "watchlist", "load", str(tmp_path / "p.npz"), "--brokers", "127.0.0.1:1")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+
+
+def test_a_kafka_that_does_not_answer_is_told_with_the_setting_to_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the command, since each asks in the same place. One partition is no offence to the workers' number."""
+    code, _, err = run(monkeypatch, capsys, "topics", "create", "--partitions", "1", "--brokers", "127.0.0.1:1")
+    assert (code, err.count("\n")) == (4, 1)
+    assert "kafka.brokers (--brokers)" in err
 
 
 def test_settings_are_listed_with_their_origin(

@@ -124,6 +124,14 @@ def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.
         ("[lifecycle]\nlease_seconds = 40\n", ["lifecycle.lease_seconds=40", "less than or equal to 25"]),
         ('[overload]\npolicy = "drop"\n', ["overload.policy='drop'", "'shed-oldest' or 'block'"]),
         ('[run]\nname = "My Run"\n', ["run.name='My Run'", "small letters, digits and hyphens"]),
+        ("[cameras]\nfps = true\n", ["cameras.fps=true", "should not be true or false"]),
+        ('[cameras]\nloop = "yes"\n', ["cameras.loop='yes'", "should be true or false"]),
+        ('[metrics]\nhost = "foo bar"\n', ["metrics.host='foo bar'", "such as 127.0.0.1"]),
+        ("[demo]\nseconds = nan\n", ["demo.seconds=nan", "finite"]),
+        ('[vision]\ndevice = "tpu"\n', ["vision.device='tpu'", "cuda:N"]),
+        ("[kafka]\nbrokers = [1]\n", ["kafka.brokers=[1]", "string"]),
+        ('[kafka]\nbrokers = ["a:1", "b"]\n', ["'b' is no HOST:PORT"]),
+        ('[kafka.security]\npassword_file = "/not/there"\n', ["kafka.security.password_file=/not/there", "no such"]),
         ('[kafka]\nbrokers = "kafka"\n', ["kafka.brokers='kafka'", "HOST:PORT"]),
         ('[kafka]\nbrokers = "a:1,b:99999"\n', ["'b:99999'", "HOST:PORT"]),
     ],
@@ -143,6 +151,7 @@ def test_a_wrong_setting_in_the_file_names_field_value_file_and_fix(
         ("LAMPPOST_KAFKA__BROKRS", "a:1", "nearest known: LAMPPOST_KAFKA__BROKERS"),
         ("LAMPPOST_KAFAK__BROKERS", "a:1", "nearest known: LAMPPOST_KAFKA__BROKERS"),
         ("LAMPPOST_FPS", "2", "nearest known: LAMPPOST_CAMERAS__FPS"),
+        ("LAMPPOST_FOO", "2", "`lamppost settings` lists"),
         ("LAMPPOST_CAMERAS__FPS", "fast", "valid number"),
         ("LAMPPOST_KAFKA__SECURITY__PROPERTIES", "a=b", "JSON object"),
     ],
@@ -174,9 +183,23 @@ def test_a_worker_without_a_partition_is_refused_with_both_numbers(toml: WriteTo
     assert "run.workers from option --workers" in message
 
 
-def test_further_complaints_are_counted(toml: WriteToml) -> None:
-    """One line names the first; the user learns that more follow."""
-    assert refusal(file=toml("[cameras]\nfps = 0\ncount = 0\n")).endswith("(and 1 more)")
+def test_several_complaints_are_one_line(toml: WriteToml) -> None:
+    """Three are named, so that a file is not corrected one run at a time; the rest is counted."""
+    message = refusal(file=toml("[cameras]\nfps = 0\ncount = 0\n"))
+    assert "cameras.count=0" in message
+    assert "; also cameras.fps=0" in message
+    assert refusal(file=toml("[cameras]\nfps = 0\ncount = 0\nwidth = 0\nheight = 0\n")).endswith("(and 1 more)")
+
+
+def test_no_regular_expression_is_shown(toml: WriteToml) -> None:
+    """The setting's own words say what is taken."""
+    message = refusal(file=toml('[run]\nname = "My Run"\n[vision]\ndevice = "tpu"\n'))
+    assert [sign for sign in ("^", "$", "\\") if sign in message] == []
+
+
+def test_brokers_may_be_a_list_in_the_file(toml: WriteToml) -> None:
+    """As the other settings of several values."""
+    assert resolve(file=toml('[kafka]\nbrokers = ["a:1", "b:2"]\n')).settings.kafka.brokers == "a:1,b:2"
 
 
 def test_a_settings_file_that_does_not_exist_says_how_to_name_one(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_topic_as_designed_is_one_line() -> None:
     """With its size."""
     (line,) = lines_of(DESIGNED)
     assert line.status == "ok"
-    assert "4 partition(s), 1 replica(s)" in line.found
+    assert "4 partitions, 1 replica" in line.found
 
 
 def test_each_difference_is_a_line_with_what_it_leads_to() -> None:
@@ -43,3 +43,9 @@ def test_the_doctor_warns_of_broker_settings_that_break_promises() -> None:
     assert "log.retention.check.interval.ms=300000" in finding.found
     assert "10000" in finding.advice
     assert judge_broker_settings({"log.retention.check.interval.ms": "10000"})[0].status is Status.OK
+
+
+def test_other_partitions_than_wanted_are_a_difference_and_no_breach_of_the_design() -> None:
+    """The design states none for this topic; who asked for them did."""
+    state = TopicState(FRAMES, "camera frames", exists=True, partitions=4, drift=(Drift("partitions", "8", "4"),))
+    assert lines_of(state)[1].found == "partitions=4, 8 wanted"

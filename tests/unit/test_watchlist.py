@@ -7,7 +7,7 @@ from pipeline.errors import InputError, SettingsError
 from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
 from pipeline.runtime import watchlist
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.watchlist import DIMENSION, Listed, last_words
+from pipeline.runtime.watchlist import DIMENSION, Listed, expired_already, last_words
 from pipeline.vision.networks import EMBEDDING
 from pipeline.wire import watchlist as codec
 
@@ -72,6 +72,16 @@ def test_an_id_that_nobody_has_is_not_removed_in_silence(monkeypatch: pytest.Mon
     monkeypatch.setattr(watchlist, "read", lambda _: last_words(consumed(codec.encode(entry("a"), DIMENSION))))
     with pytest.raises(InputError, match="'aa'"):
         watchlist.remove(Settings.model_validate({"kafka": {"brokers": "kafka:9092"}}), "aa")
+
+
+def test_entries_that_have_expired_are_told_at_once() -> None:
+    """How many, and which comes first in the file; entries that can still match say nothing."""
+    entries = [entry("a"), entry("b", expires_ns=1_000_000_000), entry("c", expires_ns=3_000_000_000)]
+    said = expired_already(entries, 2_000_000_000)
+    assert said.startswith("1 entry of 3 expired before now")
+    assert said.endswith("'b' at 1970-01-01T00:00:01+00:00")
+    assert expired_already(entries, 4_000_000_000).startswith("2 entries of 3")
+    assert expired_already(entries, 500_000_000) == ""
 
 
 def test_a_watchlist_needs_a_kafka() -> None:

@@ -106,6 +106,7 @@ def test_arrays_that_do_not_fit_are_named(arrays: dict[str, np.ndarray], said: s
         ("w.xlsx", b"", r"ending must be one of \.npz, \.jsonl, \.csv"),
         ("w.npz", b"PK\x03\x04 no archive", r"no \.npz file"),
         ("w.npz", b"", r"no \.npz file"),
+        ("w.npz", b"garbage", r"no \.npz file"),
         ("w.jsonl", b"", "holds no entry"),
         ("w.csv", b"\xff\xfe\x00", "cannot be read"),
     ],
@@ -142,3 +143,21 @@ def test_a_template_is_read_from_one_array(tmp_path: Path) -> None:
         read_template(tmp_path / "t.npy")
     with pytest.raises(InputError, match="No such file"):
         read_template(tmp_path / "none.npy")
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_garbage_gives_no_advice_to_allow_pickles(ending: str, tmp_path: Path) -> None:
+    """numpy's message names a switch that would run whatever the file says."""
+    path = tmp_path / f"w.{ending}"
+    path.write_bytes(b"\x00\x00\x00\x18ftypmp42 a video")
+    with pytest.raises(InputError, match=rf"no \.{ending} file of plain arrays") as refused:
+        read_template(path) if ending == "npy" else read_entries(path, D, "default")
+    assert "pickle" not in str(refused.value)
+
+
+def test_a_single_array_under_the_name_of_several_is_told(tmp_path: Path) -> None:
+    """numpy tells the formats apart by their content, whatever their names say."""
+    np.save(tmp_path / "w.npy", TEMPLATES)
+    (tmp_path / "w.npy").rename(tmp_path / "w.npz")
+    with pytest.raises(InputError, match="holds a single array"):
+        read_entries(tmp_path / "w.npz", D, "default")
