@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+import ray.util
 
 from pipeline.actors.batch import StageSpan, Trace
 from pipeline.actors.batch_loop import BatchLoop, describe
@@ -44,6 +45,8 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     recoverable: bool
     """Whether a new process in the same slot may do better."""
     metrics_port: int
+    node: str
+    """Address of the machine that it runs on, as the cluster knows it."""
     lag: dict[int, int]
     work: bytes
     """msgpack of `WorkReport`."""
@@ -76,6 +79,7 @@ class VisionWorker:
             failure_exit_code=failure.exit_code if isinstance(failure, LamppostError) else 1,
             recoverable=_recoverable(failure),
             metrics_port=parts.metrics_port if parts else 0,
+            node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
             lag=parts.loop.lag if parts else {},
             work=parts.ledger.snapshot(since_second) if parts else b"",
         )

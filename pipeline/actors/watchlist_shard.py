@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
+import ray.util
 from numpy.typing import NDArray
 
 from pipeline.actors.batch_loop import describe
@@ -87,6 +88,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     recoverable: bool
     """Whether a new process may do better."""
     metrics_port: int
+    node: str
+    """Address of the machine that it runs on, as the cluster knows it."""
     entries: int
     version: int
     malformed: int
@@ -118,6 +121,7 @@ class WatchlistShard:
             # a broker or cluster error may pass, wrong settings or a missing extra will not
             recoverable=not isinstance(failure, LamppostError) or failure.exit_code in {1, 4, 5},
             metrics_port=parts.metrics_port if parts else 0,
+            node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,

@@ -69,6 +69,17 @@ def test_progress_counts_bytes_up_to_their_sum(lock: Lock, tmp_path: Path) -> No
     assert seen[-1] == (lock.size, lock.size)
 
 
+def test_a_download_ends_when_its_progress_is_not_wanted_any_more(lock: Lock, tmp_path: Path) -> None:
+    """A command that was interrupted does not wait for it, and nothing half-done is left."""
+
+    def unwanted(done: int, total: int) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        install(tmp_path / "cache", unwanted, lock)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_what_is_spoiled_in_the_cache_is_fetched_again(lock: Lock, tmp_path: Path) -> None:
     """A changed byte is noticed at the next start."""
     cache = tmp_path / "cache"
