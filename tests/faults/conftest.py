@@ -1,9 +1,11 @@
 """The command as people start it: a process with a Kafka of its own, which a test may end as it likes."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,40 +28,40 @@ from pipeline.testing.pictures import jpeg
 from pipeline.wire import frames as frame_wire
 from pipeline.wire import receipts as receipt_wire
 
+MARK = "TEST_MARK"
+"""Variable that everything which a command starts inherits from it."""
+RAY_FOLDER = re.compile(r"/tmp/lp-ray-\w+")
 PARTITIONS = 4
 START_SECONDS = 120.0
 LEFT_SECONDS = 30.0
 """In which nothing may be left of a command that was killed."""
 
 
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def ray_folders() -> set[Path]:
-    """The folders of local Rays that are there."""
-    return set(Path("/tmp").glob("lp-ray-*"))
-
-
 class Command:
-    """A running ``lamppost``; its words go into files."""
+    """A running ``lamppost``; its words go into files, its temporary files into a folder of their own.
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, number: int) -> None:
+    What it starts is known by a variable that all of it inherits, so that nothing else on the machine is taken for it.
+    """
+
+    def __init__(self, arguments: tuple[str, ...], folder: Path, number: int, program: Path | None = None) -> None:
+        """`program` is a Python script to run in place of ``lamppost``."""
         self._out, self._err = folder / f"out-{number}", folder / f"err-{number}"
-        self._folders_before = ray_folders()
+        self._mark = uuid.uuid4().hex
+        self._temporary = folder / f"tmp-{number}"
+        self._temporary.mkdir()
+        self._ray_folders: set[Path] = set()
+        lamppost = [str(Path(sys.executable).with_name("lamppost"))]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LAMPPOST_", "RAY_"))}
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("lamppost")), *arguments],
+                [*(lamppost if program is None else [sys.executable, str(program)]), *arguments],
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env=environment | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+                env=environment
+                | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TMPDIR": str(self._temporary), MARK: self._mark},
+                start_new_session=True,
             )
-        self._pids = {self.process.pid}
 
     @property
     def out(self) -> str:
@@ -75,27 +77,38 @@ class Command:
         """Wait for something that it is about to do; fails with its own words if it ends before."""
         deadline = time.monotonic() + seconds
         while not holds():
-            self.note_processes()
             assert self.process.poll() is None, f"it ended before {what}: {self.err or self.out}"
             assert time.monotonic() < deadline, f"no {what} within {seconds} s: {self.err or self.out}"
             time.sleep(0.05)
+        self._note_ray()
 
-    def note_processes(self) -> None:
-        """Remember every process below it, for `left`."""
-        with suppress(psutil.NoSuchProcess):
-            self._pids |= {each.pid for each in psutil.Process(self.process.pid).children(recursive=True)}
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """It and everything that it has started, as far as they are there."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
-    def signal(self, number: int) -> None:
-        """Send it a signal, after a last look at what it has started."""
-        self.note_processes()
-        assert len(self._pids) > 3, "a command with a Ray of its own has many processes"
-        self.process.send_signal(number)
+    def signal(self, number: int, group: bool = False) -> None:
+        """Send it a signal, or with `group` to its whole group, as a terminal does."""
+        assert len(self.processes) > 3, "a command with a Ray of its own has many processes"
+        assert self._ray_folders
+        (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def _note_ray(self) -> None:
+        """Remember the folders of its Ray, which lie elsewhere, for `left`."""
+        for process in self.processes:
+            with suppress(psutil.Error):
+                self._ray_folders |= {Path(name) for name in RAY_FOLDER.findall(" ".join(process.cmdline()))}
 
     @property
     def left(self) -> list[object]:
-        """Processes and folders of it that are still there."""
-        pids = [pid for pid in self._pids if alive(pid)]
-        return [*pids, *(ray_folders() - self._folders_before)]
+        """Processes and files of it that are still there."""
+        folders = [folder for folder in self._ray_folders if folder.exists()]
+        return [*self.processes, *folders, *self._temporary.iterdir()]
 
 
 class Site:
@@ -160,8 +173,8 @@ def lamppost(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     started: list[Command] = []
     (tmp_path / "block.toml").write_text('[overload]\npolicy = "block"\n')
 
-    def start(*arguments: str) -> Command:
-        started.append(Command((*arguments, "--settings", "block.toml"), tmp_path, len(started)))
+    def start(*arguments: str, program: Path | None = None) -> Command:
+        started.append(Command((*arguments, "--settings", "block.toml"), tmp_path, len(started), program))
         return started[-1]
 
     yield start

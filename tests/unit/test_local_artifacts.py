@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -78,6 +79,22 @@ def test_a_download_ends_when_its_progress_is_not_wanted_any_more(lock: Lock, tm
     with pytest.raises(KeyError):
         install(tmp_path / "cache", unwanted, lock)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_downloads_under_way_end_when_one_of_them_fails(
+    repository: Path, lock: Lock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt is told after the chunk in hand, not after the last of 45 MB over a slow line."""
+    next(repository.rglob("two-2.0.jar")).unlink()
+    seen: list[int] = []
+
+    def slow(done: int, total: int) -> None:
+        seen.append(done)
+        Event().wait(0.3)
+
+    with pytest.raises(ResourceError, match=r"two-2\.0\.jar"):
+        install(tmp_path / "cache", slow, lock)
+    assert len(seen) < 70_000 / 8192
 
 
 def test_what_is_spoiled_in_the_cache_is_fetched_again(lock: Lock, tmp_path: Path) -> None:
