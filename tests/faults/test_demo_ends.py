@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LEFT_SECONDS, Command, Site
+from command import LEFT_SECONDS, Command, Site
 
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.summary import Summary, read_summary
