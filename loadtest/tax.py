@@ -25,7 +25,7 @@ from loadtest.tax_figures import Bare, Figure, Piped, Round, figures, line, tran
 from pipeline.errors import LamppostError
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.connections import connection_of
-from pipeline.runtime.demo import publish
+from pipeline.runtime.demo_watchlist import DemoWatchlist
 from pipeline.runtime.enrolment import Enrolment
 from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Batch, Matching, Overload, Run, Settings, Vision
@@ -88,7 +88,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         settings = up.settings
         connection = connection_of(settings, "lamppost-tax")
         create(settings)
-        publish(connection, entries)
+        DemoWatchlist(connection).publish(entries)
 
         def piped(name: str, batch: int, frames: int, trivial: bool) -> Piped:
             from loadtest.tax_piped import piped_run, trivial_looking  # noqa: PLC0415  # imports Ray

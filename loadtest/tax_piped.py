@@ -18,7 +18,7 @@ from pipeline.errors import ClusterError
 from pipeline.records import Detections, Frame
 from pipeline.runtime.composition import Looking, run_plan, shipped_looking
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.supervision import Supervision, supervised
+from pipeline.runtime.supervision import Supervision, cluster_gpus, connected, supervised
 from pipeline.streams.client import Connection
 from pipeline.streams.producer import FrameProducer
 from pipeline.wire import frames as frame_wire
@@ -112,7 +112,10 @@ def piped_run(
     `settings` name the run. Raises ClusterError if it does not get through.
     """
     run = str(settings.run.name)
-    with supervised(run_plan(settings, run, look), address, verbose=False) as supervision:
+    with (
+        connected(address, run, verbose=False),
+        supervised(run_plan(settings, run, look, gpus=cluster_gpus())) as supervision,
+    ):
         _await(supervision, lambda status: bool(status.ready))
         feed = Feed(connection, jpegs, cameras, settings.run.partitions)
         try:

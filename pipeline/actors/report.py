@@ -9,6 +9,7 @@ from pipeline.actors.batch import Seen
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
 from pipeline.core.latency import LatencySketch
+from pipeline.core.sharding import district
 from pipeline.ports import Telemetry
 from pipeline.records import Alert, OutcomeRange, Receipt
 
@@ -49,6 +50,8 @@ class WorkReport(msgspec.Struct):
 
     outcomes: dict[str, int] = {}
     places: dict[str, PlaceReport] = {}
+    by_district: bool = False
+    """Whether places are districts, since there were too many cameras; else they are cameras."""
     seconds: dict[int, SecondReport] = {}
     """By Unix second."""
     batches: int = 0
@@ -66,7 +69,8 @@ class WorkReport(msgspec.Struct):
 class Ledger:
     """Keeps a worker's `WorkReport` and its metrics; every method may be called from any thread.
 
-    `place` turns a camera id into the name that its totals are kept under.
+    `place` turns a camera id into the name that its totals are kept under: the id itself until there are too many
+    cameras, another from then on.
     """
 
     def __init__(self, place: Callable[[str], str], telemetry: Telemetry) -> None:
@@ -108,7 +112,7 @@ class Ledger:
             self._report.outcomes[span.outcome] = self._report.outcomes.get(span.outcome, 0) + count
             if span.outcome in (Outcome.EXPIRED, Outcome.DEAD_LETTERED):
                 # neither has a camera to trust: an expired frame was never read, and a dead letter's key may lie
-                self._telemetry.count(metrics.FRAMES, count, outcome=span.outcome, place="unknown")
+                self._telemetry.count(metrics.FRAMES, count, outcome=span.outcome, place=metrics.UNKNOWN_PLACE)
 
     def _count_frames(self, seen: Seen, alerts: Sequence[Alert], committed_ns: int) -> None:
         second = self._second(committed_ns // 1_000_000_000)
@@ -149,7 +153,11 @@ class Ledger:
                 self._telemetry.count(metrics.FRAMES, 1, outcome=Outcome.SHED, place=ending.camera)
 
     def _place_of(self, camera: str) -> PlaceReport:
-        return self._report.places.setdefault(self._place(camera), PlaceReport())
+        name = self._place(camera)
+        if name != camera and not self._report.by_district:
+            self._report.by_district = True
+            self._report.places = _folded(self._report.places, self._place)
+        return self._report.places.setdefault(name, PlaceReport())
 
     def _second(self, second: int) -> SecondReport:
         seconds = self._report.seconds
@@ -160,12 +168,27 @@ class Ledger:
         return seconds[second]
 
 
+def place_by_district(camera: str) -> str:
+    """The name that a camera's totals are kept under once there are too many."""
+    name = district(camera)
+    return metrics.OTHER_PLACES if name == camera else name
+
+
+def _folded(places: Mapping[str, PlaceReport], place: Callable[[str], str]) -> dict[str, PlaceReport]:
+    folded: dict[str, PlaceReport] = {}
+    for camera, report in places.items():
+        folded.setdefault(place(camera), PlaceReport()).merge(report)
+    return folded
+
+
 def merge_reports(reports: Sequence[WorkReport]) -> WorkReport:
-    """The totals of several workers, or of one worker's successive processes."""
-    total = WorkReport()
+    """The totals of several workers, or of one worker's successive processes; by district if one of them is."""
+    total = WorkReport(by_district=any(report.by_district for report in reports))
     for report in reports:
         _add_counts(total.outcomes, report.outcomes)
-        for name, place in report.places.items():
+        cameras = total.by_district and not report.by_district
+        places = _folded(report.places, place_by_district) if cameras else report.places
+        for name, place in places.items():
             total.places.setdefault(name, PlaceReport()).merge(place)
         for number, second in report.seconds.items():
             kept = total.seconds.setdefault(number, SecondReport())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+import ray.util
 
 from pipeline.actors.batch import StageSpan, Trace
 from pipeline.actors.batch_loop import BatchLoop
@@ -50,6 +51,8 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     trouble: str
     """Why its latest transaction was rolled back; empty once one was committed."""
     metrics_port: int
+    node: str
+    """Address of the machine that it runs on, as the cluster knows it."""
     lag: dict[int, int]
     work: bytes
     """msgpack of `WorkReport`; empty while it starts, and in a `RunStatus`, which has the sum."""
@@ -84,6 +87,7 @@ class VisionWorker:
             recoverable=recoverable(failure),
             trouble=parts.loop.trouble if parts else "",
             metrics_port=parts.metrics_port if parts else 0,
+            node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
             lag=parts.loop.lag if parts else {},
             work=parts.ledger.snapshot(since_second) if parts else b"",
         )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
+import ray.util
 from numpy.typing import NDArray
 
 from pipeline.actors.failure import describe, exit_code_of, recoverable
@@ -88,6 +89,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     recoverable: bool
     """Whether a new process may do better."""
     metrics_port: int
+    node: str
+    """Address of the machine that it runs on, as the cluster knows it."""
     entries: int
     version: int
     malformed: int
@@ -119,6 +122,7 @@ class WatchlistShard:
             failure_exit_code=exit_code_of(failure),
             recoverable=recoverable(failure),
             metrics_port=parts.metrics_port if parts else 0,
+            node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,10 @@ STALE_SECONDS: Final = 3600.0
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and those that there will be; from several threads, one at a time."""
+
+
+class DownloadCancelled(Exception):
+    """Another download has failed, or whoever waits was interrupted; seen by nobody but the download's own thread."""
 
 
 def cache_folder() -> Path:
@@ -96,9 +100,12 @@ def _fetch_all(part: Path, lock: Lock, progress: Progress) -> None:
     with ThreadPoolExecutor(DOWNLOADS) as pool:
         fetched = [pool.submit(maven.fetch, jar) for jar in sorted(lock.jars, key=lambda jar: -jar.size)]
         try:
+            for done in wait(fetched, return_when=FIRST_EXCEPTION).done:
+                done.result()
             for jar, file in [done.result() for done in fetched]:
                 file.rename(part / jar.name)
         except BaseException:
+            maven.cancel()
             pool.shutdown(cancel_futures=True)
             raise
     shutil.rmtree(part / "repository")
@@ -121,6 +128,11 @@ class _Maven:
         self._progress = progress
         self._done = 0
         self._lock = threading.Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """End downloads that are under way when their next bytes come."""
+        self._cancelled = True
 
     def fetch(self, jar: Jar) -> tuple[Jar, Path]:
         """Fetch one jar and check it; tries again after a fault of the network."""
@@ -145,6 +157,8 @@ class _Maven:
         yield self._add
 
     def _add(self, count: int) -> None:
+        if self._cancelled:
+            raise DownloadCancelled
         with self._lock:
             self._done += count
             self._progress(min(self._done, self._total), self._total)

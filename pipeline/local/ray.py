@@ -52,11 +52,12 @@ class LocalRay:
         worker_logs: bool = False,
         object_store_bytes: int = SMALLEST_OBJECT_STORE,
         environment: Mapping[str, str] | None = None,
+        start_seconds: float = START_SECONDS,
     ) -> None:
         """`environment` is added to that of every process of this Ray, such as thread counts for its actors.
 
         `worker_logs` lets drivers print what actors print (``ray.init(log_to_driver=True)``), `dashboard` serves Ray's
-        dashboard and its state interface; each costs a process or more.
+        dashboard and its state interface; each costs a process or more. After `start_seconds` it is late.
         """
         self._wanted: dict[str, object] = {
             "cpus": cpus,
@@ -72,6 +73,7 @@ class LocalRay:
             **(environment or {}),
         }
         self._kept: Kept | None = None
+        self._start_seconds = start_seconds
         self._deadline = 0.0
         self.address = ""
         """host:port of the head, for `ray.init`; empty until it answers."""
@@ -104,7 +106,7 @@ class LocalRay:
             self._kept = self._keep()  # removes the folder if it fails
         except OSError as error:
             raise ClusterError(f"a local Ray cannot be started: {error}") from error
-        self._deadline = time.monotonic() + START_SECONDS
+        self._deadline = time.monotonic() + self._start_seconds
 
     def answers(self) -> bool:
         """Whether it is up and `address` is set; raises ClusterError, and stops it, if it ended or is late."""
@@ -118,7 +120,7 @@ class LocalRay:
         if died or time.monotonic() > self._deadline:
             said = self.last_log_line()
             self.stop()
-            how = "ended while it was starting" if died else f"was not up within {START_SECONDS:.0f} s"
+            how = "ended while it was starting" if died else f"was not up within {self._start_seconds:.0f} s"
             raise ClusterError(f"the local Ray {how}: {said}")
         return False
 

@@ -19,6 +19,7 @@ from pipeline.runtime import settings as chosen
 from pipeline.runtime.camera_job import CameraJob, CameraStatus
 from pipeline.runtime.camera_metrics import CameraInstruments
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.targets import LOOPBACK, machine_address, reachable
 from pipeline.runtime.words import counted
 from pipeline.streams.client import Connection
 from pipeline.streams.probe import probe
@@ -42,7 +43,8 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
     plan = FleetPlan(described(settings), settings.cameras.seconds)
     partitions = partitions_of_frames(connection)
     instruments = CameraInstruments(settings.metrics.host, settings.metrics.per_camera_limit, len(plan.cameras))()
-    targets = (TargetGroup((instruments.address,), {"role": "cameras"}),)
+    host, _, port = instruments.address.rpartition(":")
+    targets = (TargetGroup((f"{reachable(host, LOOPBACK, machine_address())}:{port}",), {"role": "cameras"}),)
     discovery = serve_discovery(lambda: targets, settings.metrics.host, settings.metrics.port)
     try:
         console.print(

@@ -28,6 +28,7 @@ from pipeline.errors import SettingsError
 from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSource, Revoked
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.gpus import gpu_share
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
@@ -94,11 +95,11 @@ class WorkerFactory:
         connection = connection_of(settings, f"{self.run}.worker-{slot}")
         looking = self.look(settings)
         registry = CollectorRegistry()
-        # a worker sees its own cameras alone, so each gets its share of the run's limit
-        camera_limit = settings.metrics.per_camera_limit // settings.run.workers
-        telemetry = PrometheusTelemetry(registry, Places(camera_limit))
+        # one for both, so that a camera is counted under the same name wherever it is shown
+        places = Places(settings.metrics.per_camera_limit)
+        telemetry = PrometheusTelemetry(registry, places)
         trace = Trace(telemetry)
-        ledger = Ledger(Places(camera_limit).label, telemetry)
+        ledger = Ledger(places.label, telemetry)
         outbox = KafkaOutbox(
             connection,
             topic=FRAMES,
@@ -179,15 +180,20 @@ class SourceOpening:
 
 
 def device_of(settings: Settings) -> str:
-    """The torch device of a worker; raises SettingsError for a GPU that is not there."""
+    """The torch device of a worker; raises SettingsError for a GPU that is not there.
+
+    Ray shows a worker the GPU that it has a share of and no other, so that is number 0 whichever the machine calls it.
+    """
     import torch  # noqa: PLC0415  # loads in workers only
 
     chosen = settings.vision.device
+    if chosen == "cpu":
+        return chosen
+    if torch.cuda.is_available():
+        return "cuda:0"
     if chosen == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if chosen.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"vision.device is {chosen}, but torch sees no GPU here; set it to cpu or auto")
-    return chosen
+        return "cpu"
+    raise SettingsError(f"vision.device is {chosen}, but torch sees no GPU here; set it to cpu or auto")
 
 
 def precision_of(settings: Settings) -> Literal["fp32", "bf16"]:
@@ -203,8 +209,21 @@ def threads_of(settings: Settings) -> int:
     return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.run.workers)
 
 
-def run_plan(settings: Settings, run: str, look: Callable[[Settings], Looking] = shipped_looking) -> RunPlan:
-    """What the supervisor of `run` keeps alive; `look` gives its workers their eyes."""
+def run_plan(
+    settings: Settings,
+    run: str,
+    look: Callable[[Settings], Looking] = shipped_looking,
+    *,
+    gpus: int = 0,
+    grows: bool = False,
+) -> RunPlan:
+    """What the supervisor of `run` keeps alive; `look` gives its workers their eyes.
+
+    `gpus` is the number that Ray has, `grows` whether it may get more. Raises SettingsError if workers want a GPU that
+    they would never get.
+    """
+    vision = settings.vision
+    share = gpu_share(vision.device, vision.gpu_share, settings.run.workers, gpus, grows=grows)
     return RunPlan(
         run=run,
         workers=settings.run.workers,
@@ -214,7 +233,7 @@ def run_plan(settings: Settings, run: str, look: Callable[[Settings], Looking] =
         lease_seconds=settings.lifecycle.lease_seconds,
         heartbeat=Heartbeat(settings),
         heartbeat_seconds=HEARTBEAT_SECONDS,
-        worker_options={"num_gpus": 1 / settings.run.workers} if settings.vision.device.startswith("cuda") else {},
+        worker_options={"num_gpus": share} if share else {},
     )
 
 

@@ -1,7 +1,7 @@
 """The job behind ``lamppost demo``: the whole system on this machine, on a street of people who do not exist."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,17 @@ import psutil
 from rich.console import Console
 
 from pipeline.actors.report import SecondReport, WorkReport
-from pipeline.cameras.counts import summed
 from pipeline.cameras.plan import FleetPlan
-from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import FRAMES
-from pipeline.errors import CustodyError, RelayedError
+from pipeline.errors import BrokerError, LamppostError, RelayedError
 from pipeline.local.lock import read_lock
 from pipeline.local.machine import tree_pss
-from pipeline.records import WatchlistEntry
 from pipeline.runtime.camera_metrics import CameraInstruments
 from pipeline.runtime.camera_process import CameraProcess
 from pipeline.runtime.cameras import described
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.demo_watchlist import DemoWatchlist
+from pipeline.runtime.draining import Draining, tidying_seconds
 from pipeline.runtime.enrolment import Enrolment
 from pipeline.runtime.finished import Finished
 from pipeline.runtime.memory import MemoryPeak
@@ -30,16 +29,16 @@ from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
+from pipeline.runtime.startup import StartLimit, awaited_processes, listed
 from pipeline.runtime.summary import require_folder
-from pipeline.runtime.taps import AlertTap, CustodyAudit
-from pipeline.runtime.targets import Targets
-from pipeline.runtime.topics import create
+from pipeline.runtime.taps import READ_BACK_SECONDS, AlertTap, CustodyAudit
+from pipeline.runtime.targets import Targets, machine_address
+from pipeline.runtime.topics import create, require_topics
 from pipeline.streams.client import Connection
 from pipeline.streams.groups import begin_at
 from pipeline.streams.probe import probe
-from pipeline.streams.writer import RecordWriter
+from pipeline.streams.writer import DELIVERY_SECONDS
 from pipeline.telemetry.discovery import serve_discovery
-from pipeline.wire import watchlist as watchlist_wire
 
 if TYPE_CHECKING:
     from pipeline.actors.supervisor import RunStatus
@@ -48,30 +47,30 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.25
 LEAD_SECONDS = 0.5
 """From the word to start to the first intended instant, so that the order arrives in time."""
-STALL_SECONDS = 15.0
-"""Frames that are still unaccounted for when nothing moved for as long are given up."""
 INTERRUPTED = 130
 
 
 def demo(settings: Settings, verbose: bool) -> int:
     """Run the demo, write its results into `demo.out`, and return the exit code.
 
-    0 if all went as it should, 8 if custody does not balance or a part failed, 130 if it was interrupted (it drains
-    then, and writes its results all the same).
+    0 if all went as it should, 8 if custody does not balance, the code of the failure if a part failed at the end, 130
+    if it was interrupted (it drains then, within ``lifecycle.drain_seconds``, and writes its results all the same).
     """
     console = Console(highlight=False)
     require_folder(settings.demo.out)
     run = settings.run.name or new_run_name(time.time_ns())
-    with EndRequest() as end, MemoryPeak(tree_pss) as memory:
+    with EndRequest(settings.lifecycle.drain_seconds) as end, MemoryPeak(tree_pss) as memory:
         with Screen(console, run, settings.demo.seconds) as screen, services(settings, screen.say, verbose) as up:
             outcome = _Demonstration(run, up, screen, end).through(verbose)
-        from pipeline.runtime.demo_results import report, write_results  # noqa: PLC0415  # plots take a second to import
+        from pipeline.runtime.demo_results import (  # noqa: PLC0415  # plots take a second to import
+            exit_code,
+            report,
+            write_results,
+        )
 
         summary = write_results(outcome, memory.bytes)
     report(summary, settings.demo.out, console)
-    if end.received:
-        return INTERRUPTED
-    return 0 if summary.ok else CustodyError.exit_code
+    return INTERRUPTED if end.received else exit_code(outcome, summary)
 
 
 class _Demonstration:
@@ -93,29 +92,39 @@ class _Demonstration:
             stack.callback(self._cameras.stop)
             enrolment = Enrolment(settings.cameras.seed, settings.demo.watchlist_size)
             stack.callback(enrolment.stop)
-            self._wait(lambda: self._up.kafka_ready, lambda: "Kafka and Ray are starting")
+            self._wait(lambda: {} if self._up.kafka_ready else {"Kafka": "", **self._awaited_ray()})
             settings = _for_this_run(self._up.settings, self._run)
             connection = connection_of(settings, "lamppost-demo")
             create(settings)
+            require_topics(connection)
             self._cameras.connect(connection)
-            audit = CustodyAudit(connection, self._run)
-            begin_at(connection, settings.run.group, FRAMES, audit.frame_starts)
-            self._wait(lambda: self._up.ray_ready, lambda: "Ray is starting")
+            self._audit = CustodyAudit(connection, self._run)
+            stack.callback(self._audit.close)
+            begin_at(connection, settings.run.group, FRAMES, self._audit.frame_starts)
+            self._wait(self._awaited_ray)
             from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
-            from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # as above
+            from pipeline.runtime.supervision import (  # noqa: PLC0415  # as above
+                cluster_gpus,
+                connected,
+                supervised,
+            )
 
-            supervision = stack.enter_context(supervised(run_plan(settings, self._run), self._up.ray_address, verbose))
-            self._end.install()
-            self._bring_up(supervision, connection, enrolment)
-            self._targets = Targets(settings.metrics.host, self._run)
+            stack.enter_context(connected(self._up.ray_address, self._run, verbose))
+            gpus, grows = cluster_gpus(), self._up.ray is None
+            supervision = stack.enter_context(supervised(run_plan(settings, self._run, gpus=gpus, grows=grows)))
+            watchlist = DemoWatchlist(connection)
+            stack.callback(self._tidy, watchlist)
+            self._bring_up(supervision, watchlist, enrolment)
+            self._targets = Targets(settings.metrics.host, self._run, machine_address())
             discovery = serve_discovery(self._targets.groups, settings.metrics.host, settings.metrics.port)
             stack.callback(discovery.stop)
-            self._screen.say(f"metrics are listed at {discovery.url}")
+            self._screen.tell(f"metrics are listed at {discovery.url}")
             tap = AlertTap(connection, self._run)
-            self._cameras.start(len(audit.frame_starts), time.time_ns() + int(LEAD_SECONDS * 1e9))
+            self._cameras.start(len(self._audit.frame_starts), time.time_ns() + int(LEAD_SECONDS * 1e9))
             self._watch(supervision, tap)
-            final = supervision.stop(settings.lifecycle.drain_seconds)
-            alerts = tap.finish()
+            final = supervision.stop(self._end.left)
+            alerts = tap.finish(self._within(READ_BACK_SECONDS))
+            custody = self._audit.findings(self._within(READ_BACK_SECONDS))
             return Finished(
                 settings=settings,
                 run=self._run,
@@ -123,85 +132,89 @@ class _Demonstration:
                 plan=plan,
                 work=self._work(final),
                 replaced=final.replaced,
-                custody=audit.findings(),
+                custody=custody,
                 alerts=alerts,
                 first_alert_seconds=_since_start(tap.first_read),
                 kafka=_release(self._up, connection),
+                failures=tuple(failure for failure in (_failure(final), self._tidied(watchlist)) if failure),
             )
 
-    def _bring_up(self, supervision: "Supervision", connection: Connection, enrolment: Enrolment) -> None:
+    def _bring_up(self, supervision: "Supervision", watchlist: DemoWatchlist, enrolment: Enrolment) -> None:
         """Wait for the watchlist, the streets, the workers and the shards, each of which comes up by itself."""
-        published = False
 
-        def pending() -> list[str]:
-            nonlocal published
-            if enrolment.complete and not published:
-                publish(connection, enrolment.entries)
+        def awaited() -> dict[str, str]:
+            if enrolment.complete and not watchlist.published:
+                watchlist.publish(enrolment.entries)
                 enrolment.stop()
-                published = True
             cameras = self._cameras.check()
-            waiting = []
-            if not published:
-                waiting.append(f"watchlist ({enrolment.done} people)")
+            waiting = {}
+            if not watchlist.published:
+                waiting["watchlist"] = f"{enrolment.done} people"
             if cameras.state == "preparing":
-                waiting.append(f"streets ({cameras.rendered} of {cameras.to_render} pictures)")
-            if not _serving(supervision.status(), len(enrolment.entries)):
-                waiting.append("workers and shards")
-            return waiting
+                waiting["streets"] = f"{cameras.rendered} of {cameras.to_render} pictures"
+            status = supervision.status()
+            if status.failure:
+                raise RelayedError(status.failure, status.failure_exit_code)
+            return waiting | awaited_processes(status) | watchlist.awaited(status)
 
-        self._wait(lambda: not pending(), lambda: f"starting: {', '.join(pending())}")
+        self._wait(awaited, StartLimit(self._up.settings.lifecycle.start_seconds))
 
-    def _wait(self, ready: Callable[[], bool], what: Callable[[], str]) -> None:
-        while not ready():
+    def _wait(self, awaited: Callable[[], Mapping[str, str]], limit: StartLimit | None = None) -> None:
+        """Wait until nothing is awaited any more; Kafka and Ray have limits of their own."""
+        while waiting := awaited():
             if self._end.received:
                 raise KeyboardInterrupt
             self._up.check()
             self._cameras.check()
-            self._screen.say(what())
+            if limit is not None:
+                limit.check(waiting, time.monotonic())
+            self._screen.say(f"starting: {listed(waiting)}")
             time.sleep(TICK_SECONDS / 5)
 
+    def _awaited_ray(self) -> dict[str, str]:
+        return {} if self._up.ray_ready else {"Ray": ""}
+
     def _watch(self, supervision: "Supervision", tap: AlertTap) -> None:
-        """Show the run until every frame that was sent is accounted for, or nothing moves any more."""
-        accounted, moved = -1, time.monotonic()
+        """Show the run until every frame that was sent is accounted for, or nothing moves any more, or time is up."""
+        draining = Draining(self._up.settings.lifecycle.drain_seconds)
         while True:
             self._up.check()
-            status = supervision.status()
+            status = supervision.status(self._end.left)
             if status.failure:
                 raise RelayedError(status.failure, status.failure_exit_code)
             if self._end.received:
                 self._screen.say("ending: the cameras stop, and what is in hand is finished")
-                self._cameras.stop()
+                self._cameras.stop(draining.cameras_seconds(self._end.left))
             cameras = self._cameras.check()
             self._targets.update(status, cameras.metrics_address)
-            work = self._work(status)
-            self._screen.show(work, cameras, status, len(tap.alerts))
-            done = consumed(work)
-            if done > accounted:
-                accounted, moved = done, time.monotonic()
-            stalled = time.monotonic() - moved > STALL_SECONDS
-            if cameras.state == "ended" and (done >= summed(cameras.counts).sent or stalled):
+            self._screen.show(self._work(status), cameras, status, len(tap.alerts))
+            if cameras.state == "ended" and draining.over(self._audit.missing(), self._end.left, time.monotonic()):
                 return
             time.sleep(TICK_SECONDS)
+
+    def _within(self, seconds: float) -> float:
+        return tidying_seconds(self._end.left, seconds, bool(self._end.received))
+
+    def _tidied(self, watchlist: DemoWatchlist) -> BrokerError | None:
+        """Take the demo's people off a watchlist that stays, and return why that failed, if it did."""
+        if self._up.kafka is not None:
+            return None  # it goes with everything on it
+        try:
+            watchlist.withdraw(self._within(DELIVERY_SECONDS))
+        except BrokerError as error:
+            return error
+        return None
+
+    def _tidy(self, watchlist: DemoWatchlist) -> None:
+        """The same when the demo is ending with an error, which must not be hidden by this one."""
+        if failure := self._tidied(watchlist):
+            self._screen.tell(f"problem: {failure}")
 
     def _work(self, status: "RunStatus") -> WorkReport:
         """The run's totals with the whole series so far; a status carries the latest seconds alone."""
         work = msgspec.msgpack.decode(status.work, type=WorkReport)
         self._seconds |= work.seconds
         return msgspec.structs.replace(work, seconds=self._seconds)
-
-
-def consumed(work: WorkReport) -> int:
-    """Records that have an outcome."""
-    return sum(count for outcome, count in work.outcomes.items() if outcome != Outcome.EXPIRED)
-
-
-def publish(connection: Connection, entries: Sequence[WatchlistEntry]) -> None:
-    """Put entries on the watchlist topic."""
-    writer = RecordWriter(connection)
-    try:
-        writer.write([watchlist_wire.encode(entry, len(entry.template)) for entry in entries])
-    finally:
-        writer.close()
 
 
 def _instruments(settings: Settings, plan: FleetPlan) -> CameraInstruments:
@@ -213,10 +226,8 @@ def _for_this_run(settings: Settings, run: str) -> Settings:
     return settings.model_copy(update={"run": settings.run.model_copy(update={"name": run, "group": run})})
 
 
-def _serving(status: "RunStatus", entries: int) -> bool:
-    if status.failure:
-        raise RelayedError(status.failure, status.failure_exit_code)
-    return status.ready and sum(shard.entries for shard in status.shards) >= entries
+def _failure(final: "RunStatus") -> LamppostError | None:
+    return RelayedError(final.failure, final.failure_exit_code) if final.failure else None
 
 
 def _release(up: Services, connection: Connection) -> str:

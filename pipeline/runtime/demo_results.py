@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 import pipeline
-from pipeline.actors.report import PlaceReport, WorkReport
+from pipeline.actors.report import PlaceReport, WorkReport, place_by_district
 from pipeline.cameras.counts import CameraCounts, summed
 from pipeline.cameras.plan import SyntheticCamera
 from pipeline.catalog.outcomes import Outcome
 from pipeline.core.latency import LatencySketch
-from pipeline.errors import ResourceError
+from pipeline.errors import CustodyError, ResourceError
 from pipeline.local.machine import cores
+from pipeline.matching.engine import installed
 from pipeline.records import Alert
 from pipeline.runtime import summary as records
 from pipeline.runtime.finished import Finished
@@ -28,7 +30,7 @@ from pipeline.runtime.taps import CustodyFindings
 from pipeline.runtime.truth import Verdict, judge_all
 from pipeline.synthetic.street import Street
 
-LIBRARIES = ("confluent-kafka", "faiss-cpu", "numba", "numpy", "opencv-python-headless", "ray", "torch")
+LIBRARIES = ("confluent-kafka", "numba", "numpy", "opencv-python-headless", "ray", "torch")
 SAMPLE = "sample-frame.png"
 PLOT = "latency.png"
 OBJECTIVE_SECONDS = 1.0
@@ -55,6 +57,7 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
     """The summary of a demo."""
     counts = summed(finished.cameras.counts)
     work = finished.work
+    sent = _by_district(finished.cameras.counts) if work.by_district else finished.cameras.counts
     latency = total_latency(work)
     span = (work.last_commit_ns - work.first_commit_ns) / 1e9
     return records.Summary(
@@ -77,8 +80,8 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
         queue_age_seconds=_quantiles(_queue_age(work)),
         memory_peak_bytes=memory_peak_bytes,
         per_camera=[
-            _camera(name, work.places.get(name, PlaceReport()), finished.cameras.counts.get(name, CameraCounts()))
-            for name in sorted({*work.places, *finished.cameras.counts})
+            _camera(name, work.places.get(name, PlaceReport()), sent.get(name, CameraCounts()))
+            for name in sorted({*work.places, *sent})
         ],
     )
 
@@ -120,6 +123,14 @@ def report(summary: records.Summary, out: Path, console: Console) -> None:
         console.print(f"problem: {problem}", style="bold red", soft_wrap=True)
 
 
+def exit_code(finished: Finished, summary: records.Summary) -> int:
+    """What a demo that was not interrupted ends with: 0, 8 if frames are not accounted for, else what failed."""
+    if summary.ok:
+        return 0
+    unaccounted = len(summary.problems) > len(finished.failures)
+    return CustodyError.exit_code if unaccounted else finished.failures[0].exit_code
+
+
 def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
     problems = list(finished.custody.problems)
     if finished.custody.consumed + finished.custody.counts[Outcome.EXPIRED] < counts.sent:
@@ -127,7 +138,14 @@ def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
         problems.append(f"{missing} frames that were sent have no outcome")
     if counts.failed:
         problems.append(f"{counts.failed} frames did not reach Kafka")
-    return problems
+    return problems + [str(failure) for failure in finished.failures]
+
+
+def _by_district(cameras: Mapping[str, CameraCounts]) -> dict[str, CameraCounts]:
+    places: dict[str, dict[str, CameraCounts]] = {}
+    for camera, counts in cameras.items():
+        places.setdefault(place_by_district(camera), {})[camera] = counts
+    return {place: summed(each) for place, each in places.items()}
 
 
 def _custody(found: CustodyFindings) -> records.Custody:
@@ -180,7 +198,7 @@ def _queue_age(work: WorkReport) -> LatencySketch:
 
 
 def _versions(kafka: str) -> dict[str, str]:
-    libraries = {name: version(name) for name in LIBRARIES}
+    libraries = {name: version(name) for name in (*LIBRARIES, *installed())}
     return {
         "lamppost": pipeline.__version__,
         "python": platform.python_version(),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.actors.report import WorkReport
 from pipeline.cameras.plan import FleetPlan
+from pipeline.errors import LamppostError
 from pipeline.records import Alert
 from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.settings import Settings
@@ -25,3 +26,5 @@ class Finished:
     first_alert_seconds: float | None
     kafka: str
     """Release of the broker."""
+    failures: tuple[LamppostError, ...] = ()
+    """What did not end as it should."""

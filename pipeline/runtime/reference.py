@@ -51,9 +51,17 @@ scrape_configs:
       - url: http://127.0.0.1:9100/targets
 ```
 
-Units are seconds, bytes and counts. The label `place` is the camera id while there are at most
-`metrics.per_camera_limit` cameras and the district, the part before the first slash, for all of them above it. If a run
-passes the limit midway, what its cameras had counted is added to their districts, so that sums over places never step.
+Units are seconds, bytes and counts. With `metrics.host` 0.0.0.0 each process is listed with the address of its own
+machine, as Ray knows it.
+
+The label `place` is the camera id while a process has seen at most `metrics.per_camera_limit` cameras. Above it the
+label is the district, the part of the id before the first slash, for all of them; as many districts have a label of
+their own, and further ones, and cameras whose ids have no slash, are `other`. (At 0, which switches labels by camera
+off, 64 districts have.) `unknown` is the place of records without a camera to trust and counts as none. So a process
+never exports more than the limit's places and these two, and sums over places never step: when a process passes the
+limit, what its cameras had counted is added to their districts. Each process decides by what it sees itself, so while a
+worker with few cameras still labels by camera, another may label by district; a demo's or a run's own report is by
+district once one of its workers is.
 """
 
 if __name__ == "__main__":

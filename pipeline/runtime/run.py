@@ -8,7 +8,6 @@ from rich.console import Console
 
 from pipeline.actors.report import WorkReport
 from pipeline.errors import RelayedError
-from pipeline.runtime.cameras import partitions_of_frames
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.live import milliseconds, total_latency
 from pipeline.runtime.names import new_run_name
@@ -16,7 +15,9 @@ from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
-from pipeline.runtime.targets import Targets
+from pipeline.runtime.startup import StartLimit, awaited_processes, listed
+from pipeline.runtime.targets import Targets, machine_address
+from pipeline.runtime.topics import require_topics
 from pipeline.streams.probe import probe
 from pipeline.telemetry.discovery import serve_discovery
 
@@ -35,34 +36,51 @@ def run(settings: Settings, verbose: bool) -> int:
     name = settings.run.name or new_run_name(time.time_ns())
     connection = connection_of(settings, f"{name}.command")
     probe(connection).require(settings.kafka.group_protocol)
-    partitions_of_frames(connection)
-    with EndRequest() as end, Screen(console, name, None) as screen, services(settings, screen.say, verbose) as up:
+    require_topics(connection)
+    with (
+        EndRequest(settings.lifecycle.drain_seconds) as end,
+        Screen(console, name, None) as screen,
+        services(settings, screen.say, verbose) as up,
+    ):
         while not up.ray_ready:
             screen.say("Ray is starting")
             if end.received:
                 raise KeyboardInterrupt
             time.sleep(TICK_SECONDS / 5)
         from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
-        from pipeline.runtime.supervision import supervised  # noqa: PLC0415  # as above
+        from pipeline.runtime.supervision import (  # noqa: PLC0415  # as above
+            cluster_gpus,
+            connected,
+            supervised,
+        )
 
-        with supervised(run_plan(settings, name), up.ray_address, verbose) as supervision:
-            end.install()
-            targets = Targets(settings.metrics.host, name)
+        with (
+            connected(up.ray_address, name, verbose),
+            supervised(run_plan(settings, name, gpus=cluster_gpus(), grows=up.ray is None)) as supervision,
+        ):
+            targets = Targets(settings.metrics.host, name, machine_address())
             discovery = serve_discovery(targets.groups, settings.metrics.host, settings.metrics.port)
             try:
-                screen.say(_greeting(settings, name, supervision.adopted, discovery.url))
+                for line in greeting(settings, name, supervision.adopted, discovery.url):
+                    screen.tell(line)
+                start: StartLimit | None = StartLimit(settings.lifecycle.start_seconds)
                 while not end.received:
                     up.check()
                     status = supervision.status()
                     if status.failure:
                         raise RelayedError(status.failure, status.failure_exit_code)
                     targets.update(status)
-                    screen.show(_work(status), None, status, _work(status).alerts)
+                    if start is not None and (awaited := awaited_processes(status)):
+                        start.check(awaited, time.monotonic())
+                        screen.say(f"starting: {listed(awaited)}")
+                    else:
+                        start = None  # a process that is replaced later is the supervisor's business
+                        screen.show(_work(status), None, status, _work(status).alerts)
                     time.sleep(TICK_SECONDS)
                 screen.say("ending: what is in hand is finished")
             finally:
                 discovery.stop()
-            final = supervision.stop(settings.lifecycle.drain_seconds)
+            final = supervision.stop(end.left)
     console.print(_farewell(_work(final)), soft_wrap=True)
     if final.failure:
         raise RelayedError(final.failure, final.failure_exit_code)
@@ -73,9 +91,16 @@ def _work(status: "RunStatus") -> WorkReport:
     return msgspec.msgpack.decode(status.work, type=WorkReport)
 
 
-def _greeting(settings: Settings, name: str, adopted: bool, url: str) -> str:
-    how = "adopted" if adopted else "started"
-    return f"run {name} {how}, group {settings.run.group} on {settings.kafka.brokers}; metrics are listed at {url}"
+def greeting(settings: Settings, name: str, adopted: bool, url: str) -> list[str]:
+    """What the command says first: which run it is, and whose settings it goes by."""
+    if not adopted:
+        return [
+            f"run {name} started, group {settings.run.group} on {settings.kafka.brokers}; metrics are listed at {url}"
+        ]
+    return [
+        f"run {name} adopted; metrics are listed at {url}",
+        f"the settings of {name} stay those that it was started with; other settings of this command change nothing",
+    ]
 
 
 def _farewell(work: WorkReport) -> str:

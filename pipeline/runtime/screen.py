@@ -54,6 +54,10 @@ class Screen:
             self._print(words)
             self._last_words = subject
 
+    def tell(self, words: str) -> None:
+        """A line that stays, also on a terminal."""
+        self._print(words)
+
     def show(self, work: WorkReport, cameras: CameraStatus | None, status: "RunStatus", alerts: int) -> None:
         """The state of the run."""
         now = time.time()

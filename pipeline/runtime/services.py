@@ -1,19 +1,26 @@
 """Kafka and Ray for a command: the ones that the settings name, or local ones that end with it."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from pipeline.errors import BrokerError, ClusterError
+from pipeline.errors import BrokerError, ClusterError, LamppostError, ResourceError
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.machine import cores
 from pipeline.local.ray import LocalRay
+from pipeline.runtime.gpus import local_gpus
 from pipeline.runtime.settings import Settings
 
 THREADS_OF_ACTORS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Libraries that would each take all cores for themselves; torch and FAISS are told their number apart."""
+FULL_DISK = "No space left"
+
+
+class StartGivenUp(Exception):
+    """The command ended before its Kafka was there."""
 
 
 @dataclass
@@ -49,33 +56,64 @@ class Services:
     def check(self) -> None:
         """Raise if a local service has ended by itself."""
         if self.kafka is not None and self.kafka_ready and not self.kafka.alive():
-            raise BrokerError(f"the local Kafka at {self.kafka.address} ended by itself in mid-run")
+            raise kafka_ended(self.kafka.address, self.kafka.last_log_line())
         if self.ray is not None and self.ray.address and not self.ray.alive():
-            raise ClusterError(f"the local Ray at {self.ray.address} ended by itself in mid-run")
+            raise ClusterError(
+                f"the local Ray at {self.ray.address} ended by itself in mid-run: {self.ray.last_log_line()}"
+            )
+
+
+def kafka_ended(address: str, said: str) -> LamppostError:
+    """What it is when a local Kafka ended by itself; `said` is the line of its log that tells best why."""
+    if FULL_DISK in said:
+        return ResourceError(
+            f"the local Kafka at {address} ended because its disk is full ({said}); "
+            f"free some, or set TMPDIR to a folder with room"
+        )
+    return BrokerError(f"the local Kafka at {address} ended by itself in mid-run: {said}")
 
 
 @contextmanager
 def services(settings: Settings, say: Callable[[str], None], verbose: bool = False) -> Iterator[Services]:
     """Start what the settings do not name; Ray's environment is set before anything imports Ray.
 
-    `say` is told how far the first download of Kafka is.
+    `say` is told how far the first download of Kafka is; leaving the block ends that. Raises SettingsError if the
+    settings want a GPU that is not there.
     """
     with ExitStack() as stack:
         ray = None
         if settings.run.ray is None:
-            ray = LocalRay(cpus=cores(), worker_logs=verbose, environment=THREADS_OF_ACTORS)
+            gpus = local_gpus(settings.vision.device)
+            ray = LocalRay(
+                cpus=cores(),
+                gpus=gpus.number,
+                worker_logs=verbose,
+                environment={**THREADS_OF_ACTORS, **gpus.environment},
+                start_seconds=settings.lifecycle.start_seconds,
+            )
             os.environ.update(ray.environment)
             ray.start()
             stack.callback(ray.stop)
         result = Services(settings, ray, None, None)
         if settings.kafka.brokers is None:
+            given_up = threading.Event()
+
+            def news(words: str) -> None:
+                if given_up.is_set():
+                    raise StartGivenUp
+                say(words)
+
             kafka = result.kafka = LocalKafka(
-                progress=lambda done, total: say(f"Kafka is being fetched: {100 * done // max(1, total)} %"), notice=say
+                progress=lambda done, total: news(f"Kafka is being fetched: {100 * done // max(1, total)} %"),
+                notice=news,
             )
             starter = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="kafka"))
+            stack.callback(given_up.set)
 
             def start() -> None:
-                stack.enter_context(kafka)
+                kafka.start()
+                stack.callback(kafka.stop)
+                kafka.wait(settings.lifecycle.start_seconds)
                 address = settings.kafka.model_copy(update={"brokers": kafka.address})
                 result.settings = settings.model_copy(update={"kafka": address})
 

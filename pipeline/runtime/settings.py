@@ -86,7 +86,9 @@ class Vision(Section):
     """The networks and where they compute."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """The word auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
+    """The word auto, cpu, cuda or cuda:N; auto takes a GPU if there is one. A Ray of your own chooses which."""
+    gpu_share: Annotated[float, Field(ge=0.0001, le=1)] | None = None
+    """Share of a GPU that each worker takes; None: workers are spread evenly over the GPUs that there are."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the networks; auto takes what the device is fastest at within the checked accuracy."""
     threads: Count | None = None
@@ -163,9 +165,9 @@ class Metrics(Section):
     """What Prometheus can scrape."""
 
     per_camera_limit: Annotated[int, Field(ge=0)] = 64
-    """Cameras up to which metrics are labelled by camera; above it, all are labelled by district."""
+    """Places that a process labels its metrics with: cameras up to it, above it districts up to it, and `other`."""
     host: str = "127.0.0.1"
-    """Address that metrics and service discovery listen on, and that the targets are listed with."""
+    """Address that metrics and service discovery listen on; 0.0.0.0 lists targets by their machines' addresses."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port of service discovery; 0: a free one, printed at start. Each process's own port is always a free one."""
 
@@ -181,10 +183,10 @@ class Lifecycle(Section):
     """Starting and ending."""
 
     start_seconds: Positive = 120.0
-    """Time in which Kafka, Ray, workers and shards have to be up."""
+    """Time in which Kafka, Ray, workers and shards have to be up; what still gets on is waited for longer."""
     drain_seconds: Positive = 20.0
     """Time in which a run has to finish what it holds after the first SIGINT or SIGTERM."""
-    lease_seconds: Annotated[float, Field(ge=2, le=25, allow_inf_nan=False)] = 20.0
+    lease_seconds: Annotated[float, Field(ge=2, le=20, allow_inf_nan=False)] = 20.0
     """Processes of a run end themselves when their supervisor, or it its command, was silent for as long."""
 
 

@@ -1,6 +1,8 @@
 """The command's side of a run: reaches Ray, starts or adopts the supervisor, renews its lease, asks, and ends it."""
 
 import logging
+import math
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +23,11 @@ ANSWER_SECONDS = 10.0
 
 @contextmanager
 def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
-    """A connection to the Ray cluster at `address`; raises ClusterError naming it if there is none."""
+    """A connection to the Ray cluster at `address`; raises ClusterError naming it if there is none.
+
+    The handler of SIGTERM is the caller's again inside the block; a SIGTERM while it connects is a KeyboardInterrupt.
+    """
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     try:
         ray.init(
             address=address,
@@ -30,14 +36,26 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
             configure_logging=verbose,
             logging_level=logging.INFO if verbose else logging.CRITICAL,
         )
+        signal.signal(signal.SIGTERM, before)
+    except SystemExit as error:
+        # Ray puts a handler of its own in place that exits with the signal's number
+        raise KeyboardInterrupt from error
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(
             f"Ray at {address} cannot be reached ({_first_line(error)}); check run.ray, or leave it out for a local Ray"
         ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def cluster_gpus() -> int:
+    """GPUs of the cluster that this process is connected to."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's gap
+    return int(resources.get("GPU", 0.0))
 
 
 class Supervision:
@@ -70,15 +88,17 @@ class Supervision:
         """Whether stop() has been called."""
         return self._ended.is_set()
 
-    def status(self) -> RunStatus:
+    def status(self, patience: float = math.inf) -> RunStatus:
         """The run's latest status, with the last ten seconds of its series.
 
-        A supervisor that is being restarted is waited for within its lease; raises ClusterError after that.
+        A supervisor that is being restarted is waited for within its lease, and within `patience` seconds; raises
+        ClusterError after that.
         """
-        deadline = time.monotonic() + self._plan.lease_seconds
+        deadline = time.monotonic() + min(self._plan.lease_seconds, patience)
+        answer = max(0.1, min(ANSWER_SECONDS, patience))
         while True:
             try:
-                status = self._heard(self._actor.report.remote(int(time.time()) - 10), ANSWER_SECONDS)
+                status = self._heard(self._actor.report.remote(int(time.time()) - 10), answer)
             except (RayError, ClusterError) as error:
                 if time.monotonic() > deadline:
                     raise ClusterError(f"the supervisor does not answer: {_first_line(error)}") from error
@@ -106,15 +126,14 @@ class Supervision:
 
 
 @contextmanager
-def supervised(plan: RunPlan, address: str, verbose: bool) -> Iterator[Supervision]:
-    """A run on the Ray at `address`, started or adopted; it is ended with the block if that did not end it."""
-    with connected(address, plan.run, verbose):
-        supervision = Supervision(plan)
-        try:
-            yield supervision
-        finally:
-            if not supervision.ended:
-                supervision.stop(0.0)
+def supervised(plan: RunPlan) -> Iterator[Supervision]:
+    """A run on the Ray that is connected, started or adopted; it is ended with the block if that did not end it."""
+    supervision = Supervision(plan)
+    try:
+        yield supervision
+    finally:
+        if not supervision.ended:
+            supervision.stop(0.0)
 
 
 def _exists(run: str) -> bool:

@@ -2,15 +2,15 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import ALERTS, CUSTODY, FRAMES
-from pipeline.core.custody import Coverage
+from pipeline.core.custody import Audit, Coverage
 from pipeline.errors import LamppostError
-from pipeline.records import Alert
+from pipeline.records import Alert, ConsumedRecord
 from pipeline.streams.client import Connection
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.reader import TopicReader
@@ -46,12 +46,15 @@ class AlertTap:
         """Wall-clock time, in seconds, when the first alert was read."""
         return self._first_read
 
-    def finish(self) -> list[Alert]:
-        """Read to the end of the topic as it is now, stop, and return all alerts."""
+    def finish(self, within: float = READ_BACK_SECONDS) -> list[Alert]:
+        """Read to the end of the topic as it is now, stop, and return all alerts.
+
+        Raises BrokerError if that takes longer than `within` seconds.
+        """
         self._ended.set()
         self._thread.join()
         try:
-            for record in self._reader.read_to(self._reader.ends(), READ_BACK_SECONDS):
+            for record in self._reader.read_to(self._reader.ends(), within):
                 self._take(alert_wire.decode(record.key, record.value, record.headers))
         finally:
             self._reader.close()
@@ -81,32 +84,56 @@ class CustodyFindings(msgspec.Struct, frozen=True):
 
 
 class CustodyAudit:
-    """Holds a run's receipts against the log of ``frames``; made before the first frame."""
+    """Holds a run's receipts against the log of ``frames``; made before the first frame, closed in every case."""
 
     def __init__(self, connection: Connection, run: str) -> None:
-        self._connection = connection
         self._run = run
         self._frames = LogEnds(connection, FRAMES)
-        self._custody = LogEnds(connection, CUSTODY)
         self._frame_starts = self._frames.now(self._frames.partitions())
-        self._receipt_starts = self._custody.now(self._custody.partitions())
+        self._frame_ends: Mapping[int, int] | None = None
+        custody = LogEnds(connection, CUSTODY)
+        self._receipts = TopicReader(connection, CUSTODY, start=custody.now(custody.partitions()))
+        self._coverage = Coverage()
 
     @property
     def frame_starts(self) -> Mapping[int, int]:
         """Where each partition of ``frames`` ended when the audit was made; the run begins there."""
         return self._frame_starts
 
-    def findings(self) -> CustodyFindings:
-        """Read every receipt of the run back, and compare them with the ends of the log as they are now."""
-        ends = self._frames.now(self._frame_starts)
-        coverage = Coverage()
-        reader = TopicReader(self._connection, CUSTODY, start=self._receipt_starts)
-        try:
-            for record in reader.read_to(reader.ends(), READ_BACK_SECONDS):
-                receipt = receipt_wire.decode(record.key, record.value, record.headers)
-                if receipt.run == self._run:
-                    coverage.add(receipt.ranges)
-        finally:
-            reader.close()
-        spans = {partition: (start, ends[partition]) for partition, start in self._frame_starts.items()}
-        return CustodyFindings(coverage.counts, coverage.consumed, coverage.audit(spans).problems())
+    def missing(self) -> int:
+        """Offsets of ``frames`` that have no outcome by the receipts read so far, and takes in those that are there.
+
+        The first call fixes the offsets that are asked about: everything that is there at that moment. Cameras of
+        somebody else may go on after that, and a run that accounts for their frames too has not failed.
+        """
+        if self._frame_ends is None:
+            self._frame_ends = self._frames.now(self._frame_starts)
+        self._take(self._receipts.poll(0.0))
+        gaps = self._coverage.audit(self._spans(self._frame_ends)).gaps
+        return sum(gap.end - gap.first for gap in gaps)
+
+    def findings(self, within: float = READ_BACK_SECONDS) -> CustodyFindings:
+        """Read the run's receipts to their end and hold them against ``frames``.
+
+        Every offset up to the ends that were fixed, or else those of now, must have an outcome, and no offset beyond
+        the ends of now can have one. Raises BrokerError if reading takes longer than `within` seconds.
+        """
+        now = self._frames.now(self._frame_starts)
+        self._take(self._receipts.read_to(self._receipts.ends(), within))
+        complete = self._coverage.audit(self._spans(self._frame_ends or now))
+        possible = self._coverage.audit(self._spans(now))
+        audit = Audit(complete.gaps, possible.overlaps, possible.strays)
+        return CustodyFindings(self._coverage.counts, self._coverage.consumed, audit.problems())
+
+    def close(self) -> None:
+        """Free the reader."""
+        self._receipts.close()
+
+    def _take(self, records: Iterable[ConsumedRecord]) -> None:
+        for record in records:
+            receipt = receipt_wire.decode(record.key, record.value, record.headers)
+            if receipt.run == self._run:
+                self._coverage.add(receipt.ranges)
+
+    def _spans(self, ends: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+        return {partition: (start, ends[partition]) for partition, start in self._frame_starts.items()}

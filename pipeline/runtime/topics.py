@@ -1,11 +1,14 @@
 """The job behind ``lamppost topics``: make the catalogue's topics, and show how a cluster's differ."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.catalog.topics import TOPICS
+from pipeline.catalog.topics import ALERTS, DEAD_LETTERS, FRAMES, TOPICS
+from pipeline.errors import BrokerError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.words import counted
+from pipeline.streams.client import Connection
 from pipeline.streams.probe import probe
 from pipeline.streams.topics import Drift, TopicAdmin, TopicState
 
@@ -52,6 +55,32 @@ def show(settings: Settings) -> list[Line]:
     connection = connection_of(settings)
     probe(connection)
     return [line for state in TopicAdmin(connection).describe(TOPICS) for line in lines_of(state)]
+
+
+def require_topics(connection: Connection) -> int:
+    """How many partitions ``frames`` has; raises BrokerError unless a run can work on the topics that are there."""
+    states = TopicAdmin(connection).describe(TOPICS)
+    if problem := topics_problem(states):
+        raise BrokerError(f"Kafka at {connection.brokers} {problem}")
+    return next(state.partitions for state in states if state.name == FRAMES)
+
+
+def topics_problem(states: Sequence[TopicState]) -> str:
+    """Why a run could not work on these topics, and what to do; empty if it could.
+
+    Alerts and dead letters are written to the partition of their frame.
+    """
+    if missing := [state.name for state in states if not state.exists]:
+        return f"has no topic {', '.join(missing)}; make it with `lamppost topics create`"
+    counts = {state.name: state.partitions for state in states}
+    for name in (ALERTS, DEAD_LETTERS):
+        if counts[name] < counts[FRAMES]:
+            return (
+                f"has {counts[name]} partition(s) of {name} and {counts[FRAMES]} of {FRAMES}, which it follows; "
+                f"delete {name} and make it with `lamppost topics create --partitions {counts[FRAMES]}`, "
+                f"or give it as many"
+            )
+    return ""
 
 
 def lines_of(state: TopicState) -> list[Line]:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.catalog import metrics as catalog
 from pipeline.catalog.metrics import Kind, Metric
-from pipeline.telemetry.places import Places, district
+from pipeline.telemetry.places import Places
 
 PLACE: Final = "place"
 
@@ -69,10 +69,10 @@ class PrometheusTelemetry:
                 for sample in family.samples:
                     if not sample.name.endswith("_total"):
                         continue
-                    place = sample.labels[PLACE]
-                    if place != district(place):
+                    place = self._places.label(camera := sample.labels[PLACE])
+                    if place != camera:
                         counter.remove(*(sample.labels[name] for name in metric.labels))
-                        counter.labels(**sample.labels | {PLACE: district(place)}).inc(sample.value)
+                        counter.labels(**sample.labels | {PLACE: place}).inc(sample.value)
 
 
 def _of(kind: Kind, metrics: Iterable[Metric]) -> list[Metric]:

@@ -119,6 +119,7 @@ class Street:
         """Take the people off the list again."""
         if not self._read_back:
             self.tap.finish()
+        self.audit.close()
         self._writer.write([watchlist_wire.encode_removal(self._entry(identity).entry) for identity in LISTED])
         self._writer.close()
 

@@ -8,6 +8,7 @@ from pipeline.actors.report import SECONDS_KEPT, Ledger, WorkReport, merge_repor
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
 from pipeline.records import OutcomeRange, Receipt
+from pipeline.telemetry.places import Places
 from pipeline.testing.telemetry import FakeTelemetry
 
 SECOND_NS = 10**9
@@ -100,6 +101,29 @@ def test_places_are_those_that_the_limit_leaves() -> None:
     batch = seen(facts(0, "north/1", NOW_NS), facts(1, "north/2", NOW_NS), facts(2, "south/1", NOW_NS))
     ledger.settled(batch, receipt(processed(0, 3)), [], NOW_NS)
     assert {name: place.frames for name, place in report(ledger).places.items()} == {"north": 2, "south": 1}
+
+
+def test_cameras_are_folded_into_districts_when_there_are_too_many() -> None:
+    """What they had counted goes with them: a report never mixes the two, and its sums do not step."""
+    ledger = Ledger(Places(2).label, FakeTelemetry())
+    for offset, camera in enumerate(("north/1", "north/2", "lone", "north/1")):
+        ledger.settled(
+            seen(facts(offset, camera, NOW_NS), faces=(0,)), receipt(processed(offset, offset + 1)), [], NOW_NS
+        )
+        assert report(ledger).by_district == (offset >= 2)
+    assert {name: (place.frames, place.faces) for name, place in report(ledger).places.items()} == {
+        "north": (3, 3), "other": (1, 1),
+    }  # fmt: skip
+
+
+def test_a_run_reports_by_district_once_one_of_its_workers_does() -> None:
+    """Workers decide by what they see; their sum names no camera beside districts."""
+    few, many = Ledger(Places(2).label, FakeTelemetry()), Ledger(Places(0).label, FakeTelemetry())
+    few.settled(seen(facts(0, "north/1", NOW_NS), facts(1, "lone", NOW_NS)), receipt(processed(0, 2)), [], NOW_NS)
+    many.settled(seen(facts(2, "north/2", NOW_NS)), receipt(processed(2, 3)), [], NOW_NS)
+    total = merge_reports([report(few), report(many)])
+    assert total.by_district
+    assert {name: place.frames for name, place in total.places.items()} == {"north": 2, "other": 1}
 
 
 def test_the_series_is_bounded_and_can_be_asked_from_a_second_on() -> None:

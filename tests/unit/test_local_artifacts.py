@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -67,6 +68,33 @@ def test_progress_counts_bytes_up_to_their_sum(lock: Lock, tmp_path: Path) -> No
     install(tmp_path / "cache", lambda done, total: seen.append((done, total)), lock)
     assert seen == sorted(seen)
     assert seen[-1] == (lock.size, lock.size)
+
+
+def test_a_download_ends_when_its_progress_is_not_wanted_any_more(lock: Lock, tmp_path: Path) -> None:
+    """A command that was interrupted does not wait for it, and nothing half-done is left."""
+
+    def unwanted(done: int, total: int) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        install(tmp_path / "cache", unwanted, lock)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_downloads_under_way_end_when_one_of_them_fails(
+    repository: Path, lock: Lock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt is told after the chunk in hand, not after the last of 45 MB over a slow line."""
+    next(repository.rglob("two-2.0.jar")).unlink()
+    seen: list[int] = []
+
+    def slow(done: int, total: int) -> None:
+        seen.append(done)
+        Event().wait(0.3)
+
+    with pytest.raises(ResourceError, match=r"two-2\.0\.jar"):
+        install(tmp_path / "cache", slow, lock)
+    assert len(seen) < 70_000 / 8192
 
 
 def test_what_is_spoiled_in_the_cache_is_fetched_again(lock: Lock, tmp_path: Path) -> None:

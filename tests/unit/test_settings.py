@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.actors.supervisor import LAST_WORDS_SECONDS, ORPHAN_DRAIN_SECONDS
 from pipeline.errors import SettingsError
-from pipeline.runtime.settings import Kafka, Security, Settings
+from pipeline.runtime.settings import Kafka, Lifecycle, Security, Settings
 from pipeline.runtime.settings_reference import as_settings_file
 from pipeline.runtime.settings_sources import Option, description, known_fields, resolve, variable_of
 
@@ -121,7 +122,7 @@ def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.
         ("[cameras]\ncount = 0\n", ["cameras.count=0", "greater than or equal to 1"]),
         ("[matching]\nshards = 0\n", ["matching.shards=0", "greater than or equal to 1"]),
         ("[matching]\nthreshold = 1.5\n", ["matching.threshold=1.5", "less than or equal to 1"]),
-        ("[lifecycle]\nlease_seconds = 40\n", ["lifecycle.lease_seconds=40", "less than or equal to 25"]),
+        ("[lifecycle]\nlease_seconds = 40\n", ["lifecycle.lease_seconds=40", "less than or equal to 20"]),
         ('[overload]\npolicy = "drop"\n', ["overload.policy='drop'", "'shed-oldest' or 'block'"]),
         ('[run]\nname = "My Run"\n', ["run.name='My Run'", "small letters, digits and hyphens"]),
         ("[cameras]\nfps = true\n", ["cameras.fps=true", "should not be true or false"]),
@@ -276,3 +277,11 @@ def test_the_printed_settings_file_holds_no_secret(toml: WriteToml) -> None:
     """It is meant to be shared."""
     secret = resolve(file=toml('[kafka.security]\npassword = "hush"\nproperties = {x = "hush"}\n')).settings
     assert "hush" not in as_settings_file(secret)
+
+
+def test_the_longest_lease_leaves_nothing_of_a_dead_command_after_30_seconds() -> None:
+    """Lease, the look at it, and what the supervisor may then take to end its processes and itself."""
+    with pytest.raises(ValueError, match="lease_seconds"):
+        Lifecycle(lease_seconds=20.1)
+    longest = Lifecycle(lease_seconds=20.0).lease_seconds
+    assert longest + 1.0 + 2 * ORPHAN_DRAIN_SECONDS + LAST_WORDS_SECONDS <= 30.0

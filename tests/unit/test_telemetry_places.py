@@ -1,11 +1,6 @@
 """The place label: cameras while there are few, districts when there are many."""
 
-from pipeline.telemetry.places import Places, district
-
-
-def test_a_district_is_the_part_before_the_first_slash() -> None:
-    """An id without a slash is its own district."""
-    assert [district(camera) for camera in ("north/7", "north/gate/7", "lone")] == ["north", "north", "lone"]
+from pipeline.telemetry.places import DISTRICTS_WITHOUT_CAMERAS, Places
 
 
 def test_a_known_number_of_cameras_within_the_limit_is_labelled_by_camera_for_good() -> None:
@@ -30,3 +25,36 @@ def test_the_first_camera_above_the_limit_turns_all_to_districts() -> None:
 def test_a_limit_of_zero_never_names_a_camera() -> None:
     """Zero is how an operator switches labels by camera off."""
     assert Places(0).label("a/1") == "a"
+
+
+def test_cameras_without_a_district_share_a_place_above_the_limit() -> None:
+    """Else each of a thousand ids without a slash would be exported, whatever the limit."""
+    places = Places(2)
+    labels = [places.label(camera) for camera in ("cam0", "cam1", "cam2", "cam3", "north/1")]
+    assert labels == ["cam0", "cam1", "other", "other", "north"]
+
+
+def test_districts_beyond_the_limit_share_a_place() -> None:
+    """The first ones keep theirs; with the shared one that is all a process exports, however many there are."""
+    places = Places(2, cameras=1000)
+    labels = [places.label(f"d{number}/cam") for number in (0, 1, 2, 0, 3, 1)]
+    assert labels == ["d0", "d1", "other", "d0", "other", "d1"]
+
+
+def test_a_limit_of_zero_still_bounds_the_districts() -> None:
+    """No label may grow with the city."""
+    places = Places(0)
+    assert len({places.label(f"d{number}/cam") for number in range(1000)}) == DISTRICTS_WITHOUT_CAMERAS + 1
+
+
+def test_unknown_is_no_camera() -> None:
+    """A single dead letter must not take the labels of all cameras away."""
+    places = Places(2)
+    assert [places.label(camera) for camera in ("unknown", "a/1", "a/2", "unknown")] == [
+        "unknown",
+        "a/1",
+        "a/2",
+        "unknown",
+    ]
+    places.label("a/3")
+    assert places.label("unknown") == "unknown"

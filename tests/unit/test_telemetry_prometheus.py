@@ -74,6 +74,17 @@ def test_sums_over_places_do_not_step_when_cameras_give_way_to_districts() -> No
     assert faces == {"a": 24, "b": 22}
 
 
+def test_what_has_no_district_is_folded_into_one_place_and_what_has_no_camera_stays() -> None:
+    """A thousand cameras named cam0 to cam999 are one series above the limit."""
+    telemetry, registry = reported(Places(2))
+    telemetry.count(metrics.FRAMES, 3, outcome="dead_lettered", place="unknown")
+    for number in range(1000):
+        telemetry.count(metrics.FRAMES, 1, outcome="processed", place=f"cam{number}")
+    seen = samples(generate_latest(registry).decode())
+    frames = {dict(labels)["place"]: value for (name, labels), value in seen.items() if name == "lamppost_frames_total"}
+    assert frames == {"unknown": 3, "other": 1000}
+
+
 def test_two_registries_in_one_process_do_not_share_a_count() -> None:
     """The registry is passed in, so there is no global one to collide in."""
     first, first_registry = reported(Places(64))

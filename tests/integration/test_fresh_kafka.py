@@ -1,0 +1,48 @@
+"""A Kafka that nobody has used yet: what a run says of its topics, and where a group begins on it."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST
+from pipeline.errors import BrokerError
+from pipeline.local.kafka import LocalKafka
+from pipeline.runtime.run import run
+from pipeline.runtime.settings import Kafka, Settings
+from pipeline.runtime.topics import require_topics
+from pipeline.streams.client import Connection
+from pipeline.streams.groups import begin_at
+from pipeline.streams.topics import TopicAdmin
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def kafka() -> Iterator[Connection]:
+    """A Kafka without topics."""
+    with LocalKafka() as broker:
+        yield Connection(broker.address)
+
+
+def test_a_run_names_the_topics_that_are_missing_until_it_can_work(kafka: Connection) -> None:
+    """Its workers would fail one after another for the lack of a topic that they write to last."""
+    admin = TopicAdmin(kafka)
+    admin.create([topic for topic in TOPICS if topic.name in {FRAMES, WATCHLIST, ALERTS}], partitions=2)
+    with pytest.raises(BrokerError, match=r"has no topic custody, dead-letters; .*lamppost topics create"):
+        run(Settings(kafka=Kafka(brokers=kafka.brokers)), verbose=False)
+    admin.create(TOPICS, partitions=1)
+    with pytest.raises(BrokerError, match=r"1 partition\(s\) of dead-letters and 2 of frames"):
+        require_topics(kafka)
+
+
+def test_a_group_begins_where_it_is_told_on_a_broker_that_has_just_started(kafka: Connection) -> None:
+    """Which has no coordinator of groups for a moment, and says so for each partition alone."""
+    TopicAdmin(kafka).create(TOPICS, partitions=2)
+    begin_at(kafka, "group", FRAMES, {0: 3, 1: 5})
+    consumer = Consumer({"bootstrap.servers": kafka.brokers, "group.id": "group"})
+    try:
+        committed = consumer.committed([TopicPartition(FRAMES, 0), TopicPartition(FRAMES, 1)], timeout=10)
+    finally:
+        consumer.close()
+    assert [place.offset for place in committed] == [3, 5]
