@@ -1,4 +1,4 @@
-"""The command as people start it: a process with a Kafka of its own, which a test may end as it likes."""
+"""``lamppost demo`` as people start it, with a Kafka and a Ray of its own, which a test may end as it likes."""
 
 import os
 import re
@@ -6,47 +6,29 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from pipeline.catalog.topics import CUSTODY, FRAMES
-from pipeline.core.custody import Audit, Coverage
-from pipeline.local.kafka import LocalKafka
-from pipeline.records import Frame, OutgoingRecord, Receipt
-from pipeline.runtime.settings import Kafka, Run, Settings
-from pipeline.runtime.topics import create
-from pipeline.streams.client import Connection
-from pipeline.streams.offsets import LogEnds
-from pipeline.streams.reader import TopicReader
-from pipeline.streams.writer import RecordWriter
-from pipeline.testing.pictures import jpeg
-from pipeline.wire import frames as frame_wire
-from pipeline.wire import receipts as receipt_wire
-
 MARK = "TEST_MARK"
 """Variable that everything which a command starts inherits from it."""
 RAY_FOLDER = re.compile(r"/tmp/lp-ray-\w+")
-PARTITIONS = 4
 START_SECONDS = 120.0
-LEFT_SECONDS = 30.0
-"""In which nothing may be left of a command that was killed."""
 
 
-class Command:
-    """A running ``lamppost``; its words go into files, its temporary files into a folder of their own.
+class DemoCommand:
+    """A running ``lamppost demo``; its words go into files, its temporary files into a folder of their own.
 
     What it starts is known by a variable that all of it inherits, so that nothing else on the machine is taken for it.
     """
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, number: int, program: Path | None = None) -> None:
-        """`program` is a Python script to run in place of ``lamppost``."""
-        self._out, self._err = folder / f"out-{number}", folder / f"err-{number}"
+    def __init__(self, arguments: Sequence[str], folder: Path, program: Path | None = None) -> None:
+        """`arguments` follow ``lamppost``, or `program`, a Python script to run in its place."""
+        self._out, self._err = folder / "said", folder / "complained"
         self._mark = uuid.uuid4().hex
-        self._temporary = folder / f"tmp-{number}"
+        self._temporary = folder / "temporary"
         self._temporary.mkdir()
         self._ray_folders: set[Path] = set()
         lamppost = [str(Path(sys.executable).with_name("lamppost"))]
@@ -108,50 +90,3 @@ class Command:
         """Processes and files of it that are still there."""
         folders = [folder for folder in self._ray_folders if folder.exists()]
         return [*self.processes, *folders, *self._temporary.iterdir()]
-
-
-class Site:
-    """A Kafka with topics, a camera per partition, and the receipts of whoever works there."""
-
-    def __init__(self, kafka: LocalKafka) -> None:
-        self.kafka = kafka
-        self._connection = Connection(kafka.address)
-        create(Settings(kafka=Kafka(brokers=kafka.address), run=Run(partitions=PARTITIONS)))
-        self._writer = RecordWriter(self._connection)
-        self._sequences: Counter[int] = Counter()
-
-    def send(self, frames: int) -> None:
-        """Publish that many frames of every camera."""
-        records = []
-        for camera in range(PARTITIONS):
-            for _ in range(frames):
-                frame = Frame(f"cam/{camera}", "r", self._sequences[camera], time.time_ns(), jpeg())
-                self._sequences[camera] += 1
-                key, value, headers = frame_wire.encode(frame)
-                records.append(OutgoingRecord(FRAMES, key, value, headers, camera))
-        self._writer.write(records)
-
-    def send_if_settled(self, frames: int) -> None:
-        """Publish more once everything is accounted for, so that no backlog outgrows a slow machine."""
-        if not self.audit().gaps:
-            self.send(frames)
-
-    def receipts(self) -> list[Receipt]:
-        """Every committed receipt."""
-        reader = TopicReader(self._connection, CUSTODY)
-        try:
-            return [receipt_wire.decode(r.key, r.value, r.headers) for r in reader.read_to(reader.ends(), 30.0)]
-        finally:
-            reader.close()
-
-    def audit(self) -> Audit:
-        """All receipts, of whichever run, against everything that was published."""
-        coverage = Coverage()
-        for receipt in self.receipts():
-            coverage.add(receipt.ranges)
-        ends = LogEnds(self._connection, FRAMES)
-        return coverage.audit({number: (0, end) for number, end in ends.now(ends.partitions()).items()})
-
-    def close(self) -> None:
-        """Free the producer."""
-        self._writer.close()
