@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from command import LEFT_SECONDS, START_SECONDS, Command, Site
+from conftest import LEFT_SECONDS, START_SECONDS, Command, Site
 
 pytestmark = pytest.mark.integration
 
