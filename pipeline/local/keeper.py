@@ -171,6 +171,6 @@ def telling_line(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     except FileNotFoundError:
         return ""
-    told = [line for line in lines if line and not line.startswith(EMPTY_WORDS)]
+    told = [line for line in lines if line and not line.startswith((*EMPTY_WORDS, "WARNING:"))]
     blamed = [line for line in told if any(sign in line for sign in BLAME)]
     return next(reversed(blamed or told), "")

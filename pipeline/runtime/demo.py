@@ -64,12 +64,10 @@ def demo(settings: Settings, verbose: bool) -> int:
             outcome = _Demonstration(run, up, screen, end).through(verbose)
         from pipeline.runtime.demo_results import (  # noqa: PLC0415  # plots take a second to import
             exit_code,
-            report,
             write_results,
         )
 
-        summary = write_results(outcome, memory.bytes)
-    report(summary, settings.demo.out, console)
+        summary = write_results(outcome, memory.bytes, console)
     return INTERRUPTED if end.received else exit_code(outcome, summary)
 
 

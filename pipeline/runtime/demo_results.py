@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,19 +36,32 @@ PLOT = "latency.png"
 OBJECTIVE_SECONDS = 1.0
 
 
-def write_results(finished: Finished, memory_peak_bytes: int) -> records.Summary:
-    """Write everything into `demo.out`, which is made if needed; raises ResourceError if it can't be written."""
+def write_results(finished: Finished, memory_peak_bytes: int, console: Console) -> records.Summary:
+    """Show the summary, and write everything into `demo.out`, which is made if needed.
+
+    Raises ResourceError if that can't be written; what was measured has been shown by then.
+    """
     out = finished.settings.demo.out
     streets = {each.id: Street(each.street) for each in finished.plan.cameras if isinstance(each, SyntheticCamera)}
     sent = {camera: counts.intended for camera, counts in finished.cameras.counts.items()}
     verdict = judge_all(streets, sent, finished.alerts) if streets else None
     summary = summarise(finished, verdict, memory_peak_bytes)
+    report(summary, console)
     records.write_summary(summary, out)
     if streets:
         _write(out / SAMPLE, _sample(streets, finished.alerts))
     _write(
         out / PLOT,
         latency_plot(_series(finished), title=f"{finished.run}: glass to alert", objective=OBJECTIVE_SECONDS),
+    )
+    _show(
+        [
+            (
+                "results",
+                f"{out / records.FILE_NAME}, {SAMPLE}, {PLOT}" if streets else f"{out / records.FILE_NAME}, {PLOT}",
+            )
+        ],
+        console,
     )
     return summary
 
@@ -86,41 +99,53 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
     )
 
 
-def report(summary: records.Summary, out: Path, console: Console) -> None:
+def report(summary: records.Summary, console: Console) -> None:
     """The summary for people."""
-    table = Table(show_header=False, show_edge=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
     cameras, custody, truth, latency = summary.cameras, summary.custody, summary.truth, summary.latency_seconds
-    table.add_row("frames", f"{cameras.intended:,} intended, {cameras.sent:,} sent, {cameras.failed:,} failed")
-    table.add_row(
-        "custody",
-        f"{custody.consumed:,} consumed = {custody.processed:,} processed + {custody.shed:,} shed + "
-        f"{custody.dead_lettered:,} dead-lettered; {custody.expired:,} expired; "
-        + ("balanced" if custody.balanced else "[bold red]NOT BALANCED[/]"),
-    )
+    alerts = f"{summary.alerts:,}"
     if truth is not None:
-        table.add_row(
-            "alerts",
-            f"{summary.alerts}: {truth.alerted_passes} of {truth.planted_passes} planted passes alerted, "
-            f"{truth.false_alerts} false, {truth.doubled_passes} doubled; {truth.faces:,} faces in the frames",
+        alerts += (
+            f": {truth.alerted_passes} of {truth.planted_passes} planted passes alerted, {truth.false_alerts} false, "
+            f"{truth.doubled_passes} doubled; the others are of listed people who stay far or turned away; "
+            f"{truth.faces:,} faces in the frames"
         )
-    else:
-        table.add_row("alerts", f"{summary.alerts}")
     first = summary.first_alert_seconds
-    table.add_row("first alert", "none" if first is None else f"{first:.1f} s after the command")
-    table.add_row(
-        "glass to alert",
-        f"p50 {milliseconds(latency.p50)}, p95 {milliseconds(latency.p95)}, p99 {milliseconds(latency.p99)}, "
-        f"max {milliseconds(latency.max)} at {summary.frames_per_second:.1f} frames/s",
-    )
-    table.add_row("memory", f"{summary.memory_peak_bytes / 2**20:,.0f} MiB at the peak (PSS, all processes)")
-    table.add_row("results", f"{out / records.FILE_NAME}, {SAMPLE}, {PLOT}")
-    console.print(table)
+    rows = [
+        ("frames", f"{cameras.intended:,} intended, {cameras.sent:,} sent, {cameras.failed:,} failed"),
+        (
+            "custody",
+            f"{custody.consumed:,} consumed = {custody.processed:,} processed + {custody.shed:,} shed + "
+            f"{custody.dead_lettered:,} dead-lettered; {custody.expired:,} expired; "
+            + ("balanced" if custody.balanced else "[bold red]NOT BALANCED[/]"),
+        ),
+        ("alerts", alerts),
+        ("first alert", "none" if first is None else f"{first:.1f} s after the command"),
+        (
+            "glass to alert",
+            f"p50 {milliseconds(latency.p50)}, p95 {milliseconds(latency.p95)}, p99 {milliseconds(latency.p99)}, "
+            f"max {milliseconds(latency.max)} at {summary.frames_per_second:.1f} frames/s",
+        ),
+        ("memory", f"{summary.memory_peak_bytes / 2**20:,.0f} MiB at the peak (PSS, all processes)"),
+    ]
+    _show(rows, console)
     if summary.replaced_processes:
         console.print(f"{summary.replaced_processes} worker or shard processes died and were replaced")
     for problem in summary.problems:
         console.print(f"problem: {problem}", style="bold red", soft_wrap=True)
+
+
+def _show(rows: Sequence[tuple[str, str]], console: Console) -> None:
+    """Rows of a name and a text, wrapped on a terminal and a line each elsewhere."""
+    if not console.is_terminal:
+        for name, text in rows:
+            console.print(f"[bold]{name:<14}[/] │ {text}", soft_wrap=True)
+        return
+    table = Table(show_header=False, show_edge=False, pad_edge=False)
+    table.add_column(style="bold", min_width=14)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def exit_code(finished: Finished, summary: records.Summary) -> int:
@@ -136,6 +161,8 @@ def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
     if finished.custody.consumed + finished.custody.counts[Outcome.EXPIRED] < counts.sent:
         missing = counts.sent - finished.custody.consumed - finished.custody.counts[Outcome.EXPIRED]
         problems.append(f"{missing} frames that were sent have no outcome")
+    if finished.custody.alerts != len(finished.alerts):
+        problems.append(f"the receipts speak of {finished.custody.alerts} alerts, and {len(finished.alerts)} were read")
     if counts.failed:
         problems.append(f"{counts.failed} frames did not reach Kafka")
     return problems + [str(failure) for failure in finished.failures]

@@ -78,7 +78,7 @@ class Screen:
         parts = [f"{counted(len(status.workers), 'worker')}, {counted(len(status.shards), 'shard')}"]
         if status.replaced:
             parts.append(f"{status.replaced} replaced")
-        parts += [f"worker-{w.slot}: {w.failure}" for w in status.workers if w.failure]
+        parts += [f"worker-{w.slot}: {w.failure or w.trouble}" for w in status.workers if w.failure or w.trouble]
         parts += [f"shard-{s.shard}: {s.failure}" for s in status.shards if s.failure]
         if cameras is not None and cameras.trouble:
             parts.append(cameras.trouble)

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from pipeline.errors import ClusterError
 
 RENEWALS_PER_LEASE = 8
 ANSWER_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+"""In which a Ray has to take a connection; Ray itself would try for minutes and hear no signal meanwhile."""
 
 
 @contextmanager
@@ -27,6 +31,10 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
 
     The handler of SIGTERM is the caller's again inside the block; a SIGTERM while it connects is a KeyboardInterrupt.
     """
+    _require_listener(address)
+    if not verbose:
+        # or Ray's core writes its own attempts beside the one line that is the command's
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     try:
         ray.init(
@@ -50,6 +58,19 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise ClusterError if nothing takes a connection at HOST:PORT; other forms of address are Ray's to judge."""
+    host, _, port = address.rpartition(":")
+    if "/" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"Ray at {address} cannot be reached ({_first_line(error)}); check run.ray, or leave it out for a local Ray"
+        ) from error
 
 
 def cluster_gpus() -> int:
@@ -131,9 +152,18 @@ def supervised(plan: RunPlan) -> Iterator[Supervision]:
     supervision = Supervision(plan)
     try:
         yield supervision
-    finally:
-        if not supervision.ended:
-            supervision.stop(0.0)
+    except BaseException as cause:
+        try:
+            _end(supervision)
+        except ClusterError as error:
+            cause.add_note(str(error))  # what ended the block is the command's message, not that the end went badly
+        raise
+    _end(supervision)
+
+
+def _end(supervision: Supervision) -> None:
+    if not supervision.ended:
+        supervision.stop(0.0)
 
 
 def _exists(run: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import ALERTS, CUSTODY, FRAMES
 from pipeline.core.custody import Audit, Coverage
-from pipeline.errors import LamppostError
+from pipeline.errors import InputError, LamppostError
 from pipeline.records import Alert, ConsumedRecord
 from pipeline.streams.client import Connection
 from pipeline.streams.offsets import LogEnds
@@ -55,7 +55,7 @@ class AlertTap:
         self._thread.join()
         try:
             for record in self._reader.read_to(self._reader.ends(), within):
-                self._take(alert_wire.decode(record.key, record.value, record.headers))
+                self._take(record)
         finally:
             self._reader.close()
         return self.alerts
@@ -64,11 +64,15 @@ class AlertTap:
         try:
             while not self._ended.is_set():
                 for record in self._reader.poll(POLL_SECONDS):
-                    self._take(alert_wire.decode(record.key, record.value, record.headers))
+                    self._take(record)
         except LamppostError as error:
             self._failure = error
 
-    def _take(self, alert: Alert) -> None:
+    def _take(self, record: ConsumedRecord) -> None:
+        try:
+            alert = alert_wire.decode(record.key, record.value, record.headers)
+        except InputError:
+            return  # no alert of a run's own: those are held against the receipts' number
         if alert.run == self._run:
             self._first_read = self._first_read or time.time()
             self._alerts.append(alert)
@@ -81,6 +85,8 @@ class CustodyFindings(msgspec.Struct, frozen=True):
     consumed: int
     problems: list[str]
     """Gaps, overlaps and strays, a sentence each; empty if custody balances."""
+    alerts: int = 0
+    """How many alerts the receipts say were committed with them."""
 
 
 class CustodyAudit:
@@ -94,6 +100,7 @@ class CustodyAudit:
         custody = LogEnds(connection, CUSTODY)
         self._receipts = TopicReader(connection, CUSTODY, start=custody.now(custody.partitions()))
         self._coverage = Coverage()
+        self._alerts = 0
 
     @property
     def frame_starts(self) -> Mapping[int, int]:
@@ -123,7 +130,7 @@ class CustodyAudit:
         complete = self._coverage.audit(self._spans(self._frame_ends or now))
         possible = self._coverage.audit(self._spans(now))
         audit = Audit(complete.gaps, possible.overlaps, possible.strays)
-        return CustodyFindings(self._coverage.counts, self._coverage.consumed, audit.problems())
+        return CustodyFindings(self._coverage.counts, self._coverage.consumed, audit.problems(), self._alerts)
 
     def close(self) -> None:
         """Free the reader."""
@@ -134,6 +141,7 @@ class CustodyAudit:
             receipt = receipt_wire.decode(record.key, record.value, record.headers)
             if receipt.run == self._run:
                 self._coverage.add(receipt.ranges)
+                self._alerts += receipt.alerts
 
     def _spans(self, ends: Mapping[int, int]) -> dict[int, tuple[int, int]]:
         return {partition: (start, ends[partition]) for partition, start in self._frame_starts.items()}

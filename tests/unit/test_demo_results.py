@@ -2,15 +2,18 @@
 
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as release
+from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
+from rich.console import Console
 
 from pipeline.actors.report import PlaceReport, SecondReport, WorkReport
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.plan import FleetPlan
 from pipeline.catalog.outcomes import Outcome
-from pipeline.errors import BrokerError, RelayedError
+from pipeline.errors import BrokerError, CustodyError, RelayedError, ResourceError
 from pipeline.matching import engine
 from pipeline.runtime import demo_results
 from pipeline.runtime.camera_job import CameraStatus
@@ -148,9 +151,29 @@ def test_results_are_written_also_when_they_are_bad(tmp_path: Path) -> None:
     second = SecondReport()
     second.latency.add(0.1)
     work = WorkReport(seconds={1_800_000_000: second})
-    summary = write_results(finished(custody(20, GAP), work=work, out=tmp_path / "out"), 7)
+    said = StringIO()
+    summary = write_results(finished(custody(20, GAP), work=work, out=tmp_path / "out"), 7, Console(file=said))
+    assert f"problem: {GAP}" in said.getvalue()
+    assert all(line == line.rstrip() for line in said.getvalue().splitlines())
     assert read_summary(tmp_path / "out" / "summary.json") == summary
     assert not summary.ok
     assert summary.memory_peak_bytes == 7
     assert (tmp_path / "out" / "sample-frame.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_measured_is_shown_though_it_cannot_be_written(tmp_path: Path) -> None:
+    """A full disk costs the files, not the figures."""
+    (tmp_path / "out").write_text("a file where the folder should be")
+    said = StringIO()
+    with pytest.raises(ResourceError, match="out"):
+        write_results(finished(custody(20), out=tmp_path / "out"), 7, Console(file=said))
+    assert "20 consumed = 20 processed" in said.getvalue()
+
+
+def test_an_alert_that_the_receipts_do_not_know_or_that_was_not_read_is_a_problem() -> None:
+    """Receipts and alerts are committed together, so their numbers agree."""
+    found = msgspec.structs.replace(custody(20), alerts=1)
+    summary, code = result(finished(found))
+    assert summary.problems == ["the receipts speak of 1 alerts, and 0 were read"]
+    assert code == CustodyError.exit_code
