@@ -190,14 +190,25 @@ class Street:
             for pass_id, seen in views.items()
         ]
 
+    def turned_away(self, index: int) -> tuple[tuple[float, float, float, float], ...]:
+        """Return the boxes, xyxy in pixels, of the heads of picture `index` that are not among its faces.
+
+        They are turned too far, almost hidden, or lie mostly outside the picture: a detector may find them or not.
+        """
+        faces = {face.pass_id for face in self._faces(index)}
+        boxes = []
+        for walker, pose in self._present(index):
+            if str(walker.walk.index) not in faces:
+                boxes.append(_box(walker, pose))
+        return tuple(boxes)
+
     def _faces(self, index: int) -> tuple[FaceTruth, ...]:
         """Return the faces of picture `index`; their pass ids are still the walk's index."""
         here = self._present(index)
         faces = []
         for place, (walker, pose) in enumerate(here):
             yaw = (pose.yaw + 180.0) % 360.0 - 180.0
-            edge = project(walker.outline, pose)
-            left, top, right, bottom = (float(v) for v in (*edge.min(axis=0), *edge.max(axis=0)))
+            left, top, right, bottom = _box(walker, pose)
             inside_x = min(right, self.spec.width) - max(left, 0.0)
             inside_y = min(bottom, self.spec.height) - max(top, 0.0)
             area = (right - left) * (bottom - top)
@@ -228,6 +239,13 @@ class Street:
                 )
             )
         return tuple(faces)
+
+
+def _box(walker: _Walker, pose: Pose) -> tuple[float, float, float, float]:
+    """Return the box of a face, xyxy in pixels, from chin to the top of the forehead."""
+    edge = project(walker.outline, pose)
+    left, top, right, bottom = (float(v) for v in (*edge.min(axis=0), *edge.max(axis=0)))
+    return left, top, right, bottom
 
 
 def within_working_distance(face: FaceTruth) -> bool:
