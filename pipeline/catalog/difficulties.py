@@ -84,11 +84,11 @@ STREET: Final = Difficulty(
     purpose="a pavement between dawn and dusk, sun, shade and the odd shower",
     density=22.0,
     mount_metres=(2.2, 2.6),
-    glasses=0.25, cap=0.1, headscarf=0.06, beard=0.3, dyed=0.1, scarf=0.03, hand=0.04, expression=1.0,
+    glasses=0.25, cap=0.1, headscarf=0.04, beard=0.3, dyed=0.1, scarf=0.02, hand=0.03, expression=1.0,
     glance_degrees=16.0, turned=0.3, pitch_degrees=(-6.0, 24.0), unit_pixels=(8.0, 52.0), covered=0.1,
-    illumination="daylight", exposure=(-0.4, 0.3), diffuse=(0.3, 0.8), warmth=(0.0, 0.1), level=(0.55, 0.95),
+    illumination="daylight", exposure=(-0.4, 0.26), diffuse=(0.3, 0.8), warmth=(0.0, 0.1), level=(0.64, 0.95),
     shade=0.18,
-    shutter_ms=(1.0, 8.0), noise=(0.8, 1.8), rain=0.12, jpeg_quality=(78, 92),
+    shutter_ms=(0.5, 5.0), noise=(0.8, 1.4), rain=0.1, jpeg_quality=(80, 92),
 )  # fmt: skip
 
 NIGHT: Final = Difficulty(
