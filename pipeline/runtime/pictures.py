@@ -46,7 +46,7 @@ def best_alert(streets: Mapping[str, Street], alerts: Iterable[Alert]) -> Alert 
         if face is not None:
             company = len(streets[alert.camera].truth(alert.sequence).faces) - 1
             shown.append((min(face.height, 64.0) * (1.0 - face.occlusion) + 8.0 * min(company, 4), alert.id, alert))
-    return max(shown)[2] if shown else None
+    return max(shown, key=lambda each: each[:2])[2] if shown else None
 
 
 def annotated_frame(street: Street, sequence: int, alerts: Iterable[Alert]) -> bytes:

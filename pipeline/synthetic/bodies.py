@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 SHOULDER_DROP: Final = 2.15
 """Head units from the head's origin down to the shoulders."""
+HAND_X, HAND_Y = 0.42, 0.8
+"""Where the middle of a hand at a cheek is, in head units beside and below the head's origin."""
+HAND_RADIUS: Final = 0.5
+"""Of the part of a face that such a hand hides, in head units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +136,27 @@ def draw_body(
     """
     draw_limbs(image, x, y, unit, wear.build, stride, math.radians(yaw), wear.top, wear.trousers, wear.shoes,
                wear.stripes, light)  # fmt: skip
+
+
+@njit(cache=True)
+def draw_hand(  # noqa: PLR0917  # compiled code is called by position
+    image: NDArray[np.uint8],
+    x: float,
+    y: float,
+    unit: float,
+    side: float,
+    skin: NDArray[np.float32],
+    sleeve: NDArray[np.float32],
+    brightness: float,
+) -> None:
+    """Draw a hand at a cheek with its forearm, in place; (x, y) is the head's origin, `side` -1 or 1, colours BGR."""
+    palm_x, palm_y = x + side * HAND_X * unit, y + HAND_Y * unit
+    draw_capsule(image, palm_x + side * 0.25 * unit, palm_y + 0.7 * unit, 0.3 * unit,
+                 palm_x + side * 0.9 * unit, palm_y + 3.0 * unit, 0.5 * unit, sleeve, brightness, 0.0, 1.0)  # fmt: skip
+    draw_capsule(image, palm_x, palm_y, 0.36 * unit, palm_x + side * 0.2 * unit, palm_y + 0.6 * unit, 0.26 * unit,
+                 skin, brightness, 0.0, 1.0)  # fmt: skip
+    for finger in range(4):
+        spread = (finger - 1.5) * 0.17
+        draw_capsule(image, palm_x + spread * unit, palm_y - 0.15 * unit, 0.1 * unit,
+                     palm_x + (1.25 * spread - 0.12 * side) * unit, palm_y - (0.62 - 0.5 * spread * spread) * unit,
+                     0.085 * unit, skin, brightness * (0.92 + 0.04 * finger), 0.0, 1.0)  # fmt: skip

@@ -15,15 +15,13 @@ from pipeline.synthetic.geometry import (
     outline_points,
 )
 from pipeline.synthetic.identities import Identity
-from pipeline.synthetic.looks import Look, look
+from pipeline.synthetic.light import Light, studio_light
+from pipeline.synthetic.looks import Look, enrolment_look
 from pipeline.synthetic.raster import draw_head, rotation, vertex_normals
 from pipeline.synthetic.seeds import Purpose, generator
-from pipeline.synthetic.texture import face_texture
+from pipeline.synthetic.texture import face_texture, todays_skin
 
 CROP_SIZE: Final = 112
-DARKEST_LEVEL: Final = 0.65
-BRIGHTEST_LEVEL: Final = 0.95
-"""Between these `Light.level`s a camera's automatic exposure keeps a street."""
 CROP_LANDMARKS: Final = (
     (38.2946, 51.6963),
     (73.5318, 51.5014),
@@ -43,6 +41,8 @@ class Head:
     texture: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     outline: NDArray[np.float32]
+    skin: NDArray[np.float32]
+    """BGR, float32[3] in 0 … 255, of the parts that are drawn without the mesh, such as hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,6 @@ class Pose:
     unit: float
 
 
-@dataclass(frozen=True, slots=True)
-class Light:
-    """Direction towards the light (unit float32[3]) and BGR strengths of key and ambient light (float32[3], linear)."""
-
-    direction: NDArray[np.float32]
-    key: NDArray[np.float32]
-    ambient: NDArray[np.float32]
-
-    @property
-    def level(self) -> float:
-        """The light on a surface that half faces it; white is white at 1."""
-        return float(np.mean(self.key) * 0.5 + np.mean(self.ambient))
-
-
 def head(person: Identity, appearance: Look) -> Head:
     """Build the drawable head of a person with a look."""
     vertices = head_vertices(person.shape, appearance.style)
@@ -80,6 +66,7 @@ def head(person: Identity, appearance: Look) -> Head:
         texture=face_texture(person, appearance),
         landmarks=landmark_points(person.shape, appearance.style),
         outline=outline_points(person.shape, appearance.style),
+        skin=(255.0 * todays_skin(person, appearance)).astype(np.float32),
     )
 
 
@@ -121,43 +108,6 @@ def face_box(subject: Head, pose: Pose) -> NDArray[np.float32]:
     return np.concatenate([edge.min(axis=0), edge.max(axis=0)]).astype(np.float32)
 
 
-def outdoor_light(rng: np.random.Generator) -> Light:
-    """Draw an outdoor light: a direction above the horizon, a colour, and how much of it is diffuse."""
-    azimuth, height = rng.uniform(-1.7, 1.7), rng.uniform(-0.1, 1.2)
-    direction = np.array(
-        [math.sin(azimuth) * math.cos(height), math.sin(height), math.cos(azimuth) * math.cos(height)], np.float32
-    )
-    warmth = rng.normal(0.0, 0.1)
-    colour = np.array([1.0 - warmth, 1.0, 1.0 + warmth])
-    exposure = math.exp(rng.normal(-0.4, 0.26))
-    diffuse = rng.uniform(0.3, 0.8)
-    cool = np.array([1.08, 1.0, 0.94])
-    return Light(
-        direction,
-        (exposure * (1 - diffuse) * 1.5 * colour).astype(np.float32),
-        (exposure * diffuse * cool).astype(np.float32),
-    )
-
-
-def auto_exposed(light: Light) -> Light:
-    """Return a light as a camera's automatic exposure makes of it: neither too dark nor too bright."""
-    gain = np.float32(min(BRIGHTEST_LEVEL, max(DARKEST_LEVEL, light.level)) / light.level)
-    return Light(light.direction, light.key * gain, light.ambient * gain)
-
-
-def studio_light(rng: np.random.Generator) -> Light:
-    """Draw a soft frontal light with a little variation."""
-    direction = np.array([rng.uniform(-0.35, 0.35), rng.uniform(0.2, 0.5), 1.0])
-    direction /= np.linalg.norm(direction)
-    exposure = math.exp(rng.normal(-0.22, 0.06))
-    tint = np.array([1.0, 1.0, 1.0]) + rng.normal(0.0, 0.02, 3)
-    return Light(
-        direction.astype(np.float32),
-        (exposure * 0.55 * tint).astype(np.float32),
-        (exposure * 0.5 * tint).astype(np.float32),
-    )
-
-
 def aligned_pose(subject: Head, yaw: float, pitch: float) -> Pose:
     """Return the pose that puts a head's landmarks as near as a similarity transform can to those of a crop."""
     flat = project(subject.landmarks, Pose(yaw, pitch, 0.0, 0.0, 0.0, 1.0)).astype(np.float64)
@@ -178,7 +128,7 @@ def enrolment_views(person: Identity, count: int) -> NDArray[np.uint8]:
     rng = generator(Purpose.ENROLMENT, person.seed)
     views = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
     for view in views:
-        subject = head(person, look(person, rng, neutral=True))
+        subject = head(person, enrolment_look(person, rng))
         view[:] = rng.integers(90, 200)
         draw(view, subject, aligned_pose(subject, rng.uniform(-25, 25), rng.uniform(-2, 20)), studio_light(rng))
     return views

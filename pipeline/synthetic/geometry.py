@@ -124,6 +124,9 @@ def relief(x: float, y: float, s: Shape, w: Style) -> float:
 def hair_cover(x: float, y: float, a: float, s: Shape, w: Style, softness: float) -> float:  # noqa: PLR0917  # compiled code is called by position
     """How much hair or cap covers a point of the scalp, 0 … 1; the edge is about `softness` wide."""
     side = abs(x)
+    if w.headscarf > 0:
+        oval = math.sqrt((side / 0.8) ** 2 + ((y + 0.3) / 0.93) ** 2)
+        return max(blend(abs(a), 1.2, 1.4), blend(oval, 1.0 - 0.2 * softness, 1.0 + 0.4 * softness))
     if w.cap > 0:
         line = 0.5 + 0.05 * side
         if y > line:
@@ -157,8 +160,8 @@ def surface(a: float, e: float, s: Shape, w: Style) -> tuple[float, float, float
         y += 0.04 * w.brow_raise * bump(side - 0.35, y - s.brow_y, 0.35, 0.12)
     cover = hair_cover(x, y, a, s, w, 0.28)
     if cover > 0:
-        thick = 0.09 if w.cap > 0 and y > 0.45 else w.hair_volume
-        if w.hair_length > 0.2 and abs(a) > 1.1:
+        thick = 0.1 if w.headscarf > 0 else 0.09 if w.cap > 0 and y > 0.45 else w.hair_volume
+        if max(w.hair_length, w.headscarf) > 0.2 and abs(a) > 1.1:
             thick += 0.14 * blend(-y, -0.4, 0.6)
         grow = 1.0 + thick * cover
         x, y, z = x * grow, y * (1.0 + 0.8 * thick * cover * (1.0 if y > 0 else 0.3)), z * grow
@@ -166,8 +169,9 @@ def surface(a: float, e: float, s: Shape, w: Style) -> tuple[float, float, float
 
 
 @njit(cache=True)
-def place_ears(out: NDArray[np.float32], s: Shape) -> None:
-    """Write the vertices of both ears."""
+def place_ears(out: NDArray[np.float32], s: Shape, w: Style) -> None:
+    """Write the vertices of both ears; under a headscarf they lie inside the head."""
+    root = 0.93 if w.headscarf == 0 else 0.4
     for ear in range(2):
         sign = 1.0 - 2.0 * ear
         for i in range(EAR_ROWS):
@@ -176,7 +180,7 @@ def place_ears(out: NDArray[np.float32], s: Shape) -> None:
                 across = 1.0 - 2.0 * j / (EAR_COLUMNS - 1)
                 edge = math.sqrt(max(0.0, 1.0 - 0.85 * up * up))
                 rim = across * across
-                x = half_width(s.ear_y, s) * 0.93 + s.ear_flare * (0.35 + 0.65 * blend(-across, -1.0, 1.0)) * edge
+                x = half_width(s.ear_y, s) * root + s.ear_flare * (0.35 + 0.65 * blend(-across, -1.0, 1.0)) * edge
                 x += 0.03 * rim
                 index = HEAD_VERTICES + ear * EAR_VERTICES + i * EAR_COLUMNS + j
                 out[index, 0] = sign * x
@@ -209,7 +213,7 @@ def head_vertices(s: Shape, w: Style) -> NDArray[np.float32]:
             x, y, z = surface(a, e, s, w)
             index = i * (COLUMNS + 1) + j
             out[index, 0], out[index, 1], out[index, 2] = x, y, z
-    place_ears(out, s)
+    place_ears(out, s, w)
     place_neck(out, s)
     return out
 
@@ -269,7 +273,7 @@ def _topology() -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     coordinates = np.empty((VERTICES, 2), np.float32)
     v, u = np.mgrid[0 : 1 : ROWS * 1j, 0 : 1 : (COLUMNS + 1) * 1j]
     coordinates[:HEAD_VERTICES] = np.stack([u.ravel(), v.ravel()], axis=1)
-    coordinates[HEAD_VERTICES:] = (0.64, 0.66)
+    coordinates[HEAD_VERTICES:] = (0.64, 0.595)  # the skin of a cheek, above any scarf
     return np.array(triangles, np.int32), coordinates
 
 

@@ -15,14 +15,14 @@ STRENGTH: Final = 1.6
 
 
 @njit(cache=True)
-def add_tile(image: NDArray[np.uint8], tile: NDArray[np.int8], offset: int) -> None:
-    """Add a noise tile, repeated from an offset, to an image, in place, clipped to 0 … 255."""
+def add_tile(image: NDArray[np.uint8], tile: NDArray[np.int8], offset: int, sixteenths: int) -> None:
+    """Add a noise tile, repeated from an offset, times sixteenths, to an image, in place, clipped to 0 … 255."""
     flat = image.reshape(-1)
     start, position = 0, offset % tile.size
     while start < flat.size:
         length = min(flat.size - start, tile.size - position)
         for i in range(length):
-            value = np.int16(flat[start + i]) + np.int16(tile[position + i])
+            value = np.int16(flat[start + i]) + np.int16((tile[position + i] * sixteenths + 8) >> 4)
             flat[start + i] = np.uint8(min(np.int16(255), max(np.int16(0), value)))
         start += length
         position = 0
@@ -35,6 +35,6 @@ def _tile() -> NDArray[np.int8]:
     return np.clip(np.rint(noise), -12, 12).astype(np.int8)
 
 
-def add_grain(image: NDArray[np.uint8], offset: int) -> None:
-    """Add sensor noise to a contiguous image, in place; the offset chooses the noise."""
-    add_tile(image, _tile(), offset)
+def add_grain(image: NDArray[np.uint8], offset: int, strength: float = 1.0) -> None:
+    """Add sensor noise to a contiguous image, in place; the offset chooses it, and strength 1 is 1.6 grey levels."""
+    add_tile(image, _tile(), offset, round(16 * strength))

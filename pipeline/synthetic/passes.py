@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
 from pipeline.errors import SettingsError
 from pipeline.synthetic.backdrop import HORIZON
 from pipeline.synthetic.faces import Pose
@@ -21,13 +22,13 @@ COOLDOWN_SECONDS: Final = 30.0
 UNIT_METRES: Final = 0.09
 FOCAL_HEIGHTS: Final = 1.9
 """Focal length as a multiple of the frame's height."""
-CAMERA_METRES: Final = 2.35
 FAR_METRES: Final = 15.0
 
 
 class StreetSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What one camera looks at. `listed` holds identity seeds on the watchlist; `listed_share` of the passes are by
-    them (a person passes once in a loop, so a short list gives fewer); `density` is in people per minute."""
+    them (a person passes once in a loop, so a short list gives fewer); `density` is in people per minute, None for that
+    of the difficulty, which is one of `pipeline.catalog.difficulties`."""
 
     seed: int
     camera: str
@@ -37,7 +38,8 @@ class StreetSpec(msgspec.Struct, frozen=True, kw_only=True):
     loop_seconds: float = 36.0
     listed: tuple[int, ...] = ()
     listed_share: float = 0.2
-    density: float = 22.0
+    density: float | None = None
+    difficulty: str = "street"
     strangers: Population = Population.PASSERS_BY
     """The population that people who are not listed come from."""
 
@@ -54,8 +56,15 @@ class StreetSpec(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not 0.0 <= self.listed_share <= 1.0:
             raise SettingsError(f"listed_share is {self.listed_share}: use a share between 0 and 1")
-        if self.density < 0:
+        if self.density is not None and self.density < 0:
             raise SettingsError(f"density is {self.density}: use 0 or more people per minute")
+        if self.difficulty not in DIFFICULTIES:
+            raise SettingsError(f"difficulty is {self.difficulty!r}: use one of {', '.join(DIFFICULTIES)}")
+
+    @property
+    def place(self) -> Difficulty:
+        """The nuisances of the place."""
+        return DIFFICULTIES[self.difficulty]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,12 @@ class Walk:
     nod: float
     lean: float
     step_rate: float
+    mount: float
+    """Height of the camera."""
+    hand_side: float
+    """-1 or 1: a hand goes to that cheek between the shares `hand_from` and `hand_to` of the way; 0: it does not."""
+    hand_from: float
+    hand_to: float
 
     def pose(self, time: float, width: int, height: int) -> Pose:
         """Return the head's pose at a time of the loop, as the camera sees it."""
@@ -91,16 +106,21 @@ class Walk:
         glance = self.glance * math.sin(self.glance_rate * (time - self.start) + self.glance_phase)
         return Pose(
             yaw=self.body_yaw + glance - math.degrees(math.atan2(side, depth)) * 0.8,
-            pitch=math.degrees(math.atan2(CAMERA_METRES - eyes, depth)) + self.nod * math.sin(0.9 * time + self.start),
+            pitch=math.degrees(math.atan2(self.mount - eyes, depth)) + self.nod * math.sin(0.9 * time + self.start),
             roll=self.lean * math.sin(stride / 2),
             x=width / 2 + focal * side / depth,
-            y=HORIZON * height + focal * (CAMERA_METRES - eyes) / depth,
+            y=HORIZON * height + focal * (self.mount - eyes) / depth,
             unit=focal * UNIT_METRES / depth,
         )
 
     def stride(self, time: float) -> float:
         """Return the phase of the walk in radians."""
         return self.step_rate * (time - self.start)
+
+    def hand(self, time: float) -> float:
+        """Return the side of the cheek that a hand is held to, -1 or 1, or 0."""
+        progress = (time - self.start) / self.seconds
+        return self.hand_side if self.hand_from <= progress < self.hand_to else 0.0
 
     def depth(self, time: float) -> float:
         """Return the distance from the camera in metres."""
@@ -111,7 +131,9 @@ class Walk:
         return self.start <= time < self.start + self.seconds
 
 
-def _walk(rng: np.random.Generator, index: int, person: int, listed: bool, spec: StreetSpec) -> Walk:
+def _walk(  # noqa: PLR0917  # the parts of one draw
+    rng: np.random.Generator, index: int, person: int, listed: bool, spec: StreetSpec, mount: float
+) -> Walk:
     """Draw a way: mostly towards the camera, some across, some away."""
     aspect = spec.width / spec.height
     kind = rng.random()
@@ -135,6 +157,8 @@ def _walk(rng: np.random.Generator, index: int, person: int, listed: bool, spec:
         speed = rng.uniform(0.95, 1.5)
     length = math.hypot(depths[1] - depths[0], sides[1] - sides[0])
     seconds = min(length / speed, 0.8 * COOLDOWN_SECONDS)
+    raised = rng.random() < spec.place.hand
+    hand_from = float(rng.uniform(0.0, 0.5))
     return Walk(
         index=index,
         identity=person,
@@ -147,19 +171,25 @@ def _walk(rng: np.random.Generator, index: int, person: int, listed: bool, spec:
         side_to=float(sides[1]),
         tallness=float(rng.normal(1.72, 0.08)),
         body_yaw=yaw,
-        glance=float(abs(rng.normal(0, 16))),
+        glance=float(abs(rng.normal(0, spec.place.glance_degrees))),
         glance_rate=float(rng.uniform(0.5, 1.6)),
         glance_phase=float(rng.uniform(0, 2 * math.pi)),
         nod=float(rng.uniform(0, 6)),
         lean=float(rng.uniform(0, 4)),
         step_rate=float(rng.uniform(8.5, 11.5)),
+        mount=mount,
+        hand_side=float(rng.choice([-1.0, 1.0])) if raised else 0.0,
+        hand_from=hand_from,
+        hand_to=hand_from + float(rng.uniform(0.3, 0.6)),
     )
 
 
 def plan(spec: StreetSpec) -> tuple[Walk, ...]:
     """Return the walks of one loop of a street, in the order of their index."""
     rng = generator(Purpose.PASSES, spec.seed, text_key(spec.camera))
-    count = int(rng.poisson(spec.density * spec.loop_seconds / 60.0)) if spec.density > 0 else 0
+    density = spec.place.density if spec.density is None else spec.density
+    count = int(rng.poisson(density * spec.loop_seconds / 60.0)) if density > 0 else 0
+    mount = float(rng.uniform(*spec.place.mount_metres))
     waiting = list(rng.permutation(np.array(spec.listed, dtype=np.int64))) if spec.listed else []
     walks = []
     seen: set[int] = set()
@@ -172,5 +202,5 @@ def plan(spec: StreetSpec) -> tuple[Walk, ...]:
             while person in seen:
                 person = person_seed(spec.strangers, int(rng.integers(POPULATION_SIZE)))
             seen.add(person)
-        walks.append(_walk(rng, index, person, listed, spec))
+        walks.append(_walk(rng, index, person, listed, spec, mount))
     return tuple(walks)

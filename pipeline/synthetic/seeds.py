@@ -36,6 +36,7 @@ class Purpose(IntEnum):
     PASSES = 6
     GRAIN = 7
     TRAINING = 8
+    WEATHER = 9
 
 
 def person_seed(population: Population, index: int) -> int:

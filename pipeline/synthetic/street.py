@@ -9,20 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.synthetic.backdrop import backdrop
-from pipeline.synthetic.bodies import Clothes, clothes, draw_body
-from pipeline.synthetic.faces import Head, Light, Pose, auto_exposed, draw, head, outdoor_light, project
+from pipeline.synthetic.bodies import HAND_RADIUS, HAND_X, HAND_Y, Clothes, clothes, draw_body, draw_hand
+from pipeline.synthetic.faces import Head, Pose, draw, head, project
 from pipeline.synthetic.geometry import landmark_points, outline_points
 from pipeline.synthetic.grain import add_grain
 from pipeline.synthetic.identities import identity
+from pipeline.synthetic.light import Light, own_light, place_light
 from pipeline.synthetic.looks import Look, look
 from pipeline.synthetic.passes import StreetSpec, Walk, plan
 from pipeline.synthetic.seeds import Purpose, entry_id, generator, text_key
+from pipeline.synthetic.weather import draw_rain, smear
 
 __all__ = ["FaceTruth", "FrameTruth", "PlantedPass", "Street", "StreetSpec"]
 
 VISIBLE_YAW: Final = 95.0
 """A head turned further than this, in degrees, shows no face."""
 PASS_SAMPLES: Final = 5
+SCARF_DROP: Final = 0.56
+"""Head units from the head's origin down to the edge of a scarf over the mouth."""
 
 
 class FaceTruth(msgspec.Struct, frozen=True):
@@ -70,14 +74,9 @@ class _Walker:
         self.walk = walk
         rng = generator(Purpose.LOOK, spec.seed, text_key(spec.camera), walk.index)
         self.person = identity(walk.identity)
-        self.look: Look = look(self.person, rng)
+        self.look: Look = look(self.person, rng, spec.place)
         self.clothes: Clothes = clothes(rng)
-        shade = math.exp(rng.normal(0.0, 0.18))
-        self.light = Light(
-            street_light.direction,
-            (street_light.key * shade * rng.uniform(0.5, 1.1)).astype(np.float32),
-            (street_light.ambient * shade).astype(np.float32),
-        )
+        self.light = own_light(rng, street_light, spec.place)
         self.landmarks = landmark_points(self.person.shape, self.look.style)
         self.outline = outline_points(self.person.shape, self.look.style)
 
@@ -97,7 +96,11 @@ class Street:
         self.spec = spec
         self.frames_per_loop: int = max(1, round(spec.loop_seconds * spec.fps))
         self._rng_keys = (spec.seed, text_key(spec.camera))
-        self._light = auto_exposed(outdoor_light(generator(Purpose.BACKDROP, *self._rng_keys, 1)))
+        rng, place = generator(Purpose.BACKDROP, *self._rng_keys, 1), spec.place
+        self._light = place_light(rng, place)
+        self._shutter_seconds = float(rng.uniform(*place.shutter_ms)) / 1000.0
+        self._noise = float(rng.uniform(*place.noise))
+        self._rain = float(rng.uniform(0.3, 1.0)) if rng.random() < place.rain else 0.0
         self._walkers = tuple(_Walker(walk, spec, self._light) for walk in plan(spec))
         self._truth_of_index: dict[int, tuple[FaceTruth, ...]] = {}
 
@@ -125,19 +128,32 @@ class Street:
         image: NDArray[np.uint8] = self._backdrop.copy()
         time = index / self.spec.fps
         for walker, pose in self._present(index):
-            draw_body(
-                image,
-                walker.clothes,
-                x=pose.x,
-                y=pose.y,
-                unit=pose.unit,
-                stride=walker.walk.stride(time),
-                yaw=walker.walk.body_yaw,
-                light=min(1.2, math.sqrt(walker.light.level)),
-            )
-            draw(image, walker.head, pose, walker.light)
-        add_grain(image, index * 799_819 + self.spec.seed)
+            self._draw(image, walker, pose, time)
+        if self._rain > 0.0:
+            draw_rain(image, generator(Purpose.WEATHER, *self._rng_keys, index), self._rain, self._light.level)
+        add_grain(image, index * 799_819 + self.spec.seed, self._noise)
         return image
+
+    def _draw(self, image: NDArray[np.uint8], walker: _Walker, pose: Pose, time: float) -> None:
+        """Draw one person, in place, smeared over the way of the head while the shutter is open."""
+        brightness = min(1.2, math.sqrt(walker.light.level))
+        draw_body(
+            image,
+            walker.clothes,
+            x=pose.x,
+            y=pose.y,
+            unit=pose.unit,
+            stride=walker.walk.stride(time),
+            yaw=walker.walk.body_yaw,
+            light=brightness,
+        )
+        draw(image, walker.head, pose, walker.light)
+        if (side := walker.walk.hand(time)) != 0.0:
+            draw_hand(image, pose.x, pose.y, pose.unit, side, walker.head.skin, walker.clothes.top, brightness)
+        later = walker.walk.pose(time + self._shutter_seconds, self.spec.width, self.spec.height)
+        reach = 1.6 * pose.unit
+        left, top, right, bottom = pose.x - reach, pose.y - reach, pose.x + reach, pose.y + reach
+        smear(image, int(left), int(top), int(right), int(bottom), later.x - pose.x, later.y - pose.y)
 
     def truth(self, sequence: int) -> FrameTruth:
         """Return the faces of frame `sequence` (from 0, beyond one loop it counts rounds)."""
@@ -174,20 +190,38 @@ class Street:
             for pass_id, seen in views.items()
         ]
 
+    def turned_away(self, index: int) -> tuple[tuple[float, float, float, float], ...]:
+        """Return the boxes, xyxy in pixels, of the heads of picture `index` that are not among its faces.
+
+        They are turned too far, almost hidden, or lie mostly outside the picture: a detector may find them or not.
+        """
+        faces = {face.pass_id for face in self._faces(index)}
+        boxes = []
+        for walker, pose in self._present(index):
+            if str(walker.walk.index) not in faces:
+                boxes.append(_box(walker, pose))
+        return tuple(boxes)
+
     def _faces(self, index: int) -> tuple[FaceTruth, ...]:
         """Return the faces of picture `index`; their pass ids are still the walk's index."""
         here = self._present(index)
         faces = []
         for place, (walker, pose) in enumerate(here):
             yaw = (pose.yaw + 180.0) % 360.0 - 180.0
-            edge = project(walker.outline, pose)
-            left, top, right, bottom = (float(v) for v in (*edge.min(axis=0), *edge.max(axis=0)))
+            left, top, right, bottom = _box(walker, pose)
             inside_x = min(right, self.spec.width) - max(left, 0.0)
             inside_y = min(bottom, self.spec.height) - max(top, 0.0)
             area = (right - left) * (bottom - top)
             if abs(yaw) > VISIBLE_YAW or min(inside_x, inside_y) <= 0 or inside_x * inside_y < 0.6 * area:
                 continue
-            hidden = hidden_share((left, top, right, bottom), [nearer for _, nearer in here[place + 1 :]])
+            nearer = [other for _, other in here[place + 1 :]]
+            hidden = hidden_share(
+                (left, top, right, bottom),
+                pose,
+                nearer,
+                walker.walk.hand(index / self.spec.fps),
+                walker.look.style.scarf,
+            )
             if hidden > 0.9:
                 continue
             points = project(walker.landmarks, pose)
@@ -207,16 +241,28 @@ class Street:
         return tuple(faces)
 
 
+def _box(walker: _Walker, pose: Pose) -> tuple[float, float, float, float]:
+    """Return the box of a face, xyxy in pixels, from chin to the top of the forehead."""
+    edge = project(walker.outline, pose)
+    left, top, right, bottom = (float(v) for v in (*edge.min(axis=0), *edge.max(axis=0)))
+    return left, top, right, bottom
+
+
 def within_working_distance(face: FaceTruth) -> bool:
     """Whether a face is near and frontal enough to be recognised: 40 px, 30° of yaw, at most a quarter hidden."""
     return face.height >= 40.0 and abs(face.yaw) <= 30.0 and face.occlusion <= 0.25
 
 
-def hidden_share(box: tuple[float, float, float, float], nearer: list[Pose]) -> float:
-    """Return the share of a box, 0 … 1, that nearer people's heads and torsos cover."""
+def hidden_share(
+    box: tuple[float, float, float, float], own: Pose, nearer: list[Pose], hand_side: float = 0.0, scarf: float = 0.0
+) -> float:
+    """Return the share of a face's box, 0 … 1, that nearer people's heads and torsos, a hand or a scarf cover."""
     steps = (np.arange(PASS_SAMPLES) + 0.5) / PASS_SAMPLES
     x, y = np.meshgrid(box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1]))
-    covered = np.zeros(x.shape, bool)
+    right, down = (x - own.x) / own.unit, (y - own.y) / own.unit
+    covered = np.full(x.shape, scarf > 0) & (down > SCARF_DROP)
+    if hand_side:
+        covered |= (right - hand_side * HAND_X) ** 2 + (down - HAND_Y) ** 2 < HAND_RADIUS**2
     for pose in nearer:
         right, down = (x - pose.x) / pose.unit, (y - pose.y) / pose.unit
         covered |= (right / 1.0) ** 2 + (down / 1.3) ** 2 < 1.0

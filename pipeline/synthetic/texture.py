@@ -182,6 +182,44 @@ def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
 
 
 @njit(cache=True)
+def strand_speckle(speckle: NDArray[np.float64], i: int, j: int, w: Style) -> float:
+    """The grain of hair at a texel: long down the strand, short across it."""
+    across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE
+    return float(speckle[(i // 5) % SPECKLE_SIZE, across])
+
+
+@njit(cache=True)
+def paint_top(  # noqa: PLR0917  # compiled code is called by position
+    colour: NDArray[np.float64],
+    y: float,
+    a: float,
+    w: Style,
+    hair: NDArray[np.float64],
+    cloth: NDArray[np.float64],
+    cover: float,
+    n: float,
+    strand: float,
+) -> None:
+    """Hair, or the cloth of a headscarf or a cap."""
+    if w.headscarf > 0:
+        mix(colour, cloth, cover, 0.88 + 0.1 * math.sin(9.0 * y + 5.0 * a) + 0.06 * (n - 0.5))
+    elif w.cap > 0 and y > 0.45:
+        mix(colour, cloth, cover)
+    else:
+        mix(colour, hair, cover, 0.72 + 0.4 * strand)
+
+
+@njit(cache=True)
+def paint_scarf(  # noqa: PLR0917  # compiled code is called by position
+    colour: NDArray[np.float64], x: float, y: float, s: Shape, cloth: NDArray[np.float64], n: float
+) -> None:
+    """A scarf from below the nose down, in folds."""
+    edge = s.eye_y - s.nose_length - 0.06 - 0.06 * abs(x)
+    folds = 0.85 + 0.12 * math.sin(14.0 * y + 2.0 * x) + 0.1 * (n - 0.5)
+    mix(colour, cloth, 1 - blend(y, edge - 0.02, edge + 0.02), folds)
+
+
+@njit(cache=True)
 def paint(  # noqa: PLR0917  # compiled code is called by position
     s: Shape,
     w: Style,
@@ -191,6 +229,7 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
     brow: NDArray[np.float64],
     iris: NDArray[np.float64],
     cap: NDArray[np.float64],
+    scarf: NDArray[np.float64],
     rim: NDArray[np.float64],
     pigment: NDArray[np.float64],
     moles: NDArray[np.float64],
@@ -219,12 +258,9 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
                 paint_beard(colour, x, y, a, s, w, brow, n)
             cover = hair_cover(x, y, a, s, w, 0.12)
             if cover > 0:
-                if w.cap > 0 and y > 0.45:
-                    mix(colour, cap, cover)
-                else:
-                    across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE
-                    strand = 0.72 + 0.4 * speckle[(i // 5) % SPECKLE_SIZE, across]
-                    mix(colour, hair, cover, strand)
+                paint_top(colour, y, a, w, hair, cap, cover, n, strand_speckle(speckle, i, j, w))
+            if w.scarf > 0 and y < 0.0:
+                paint_scarf(colour, x, y, s, scarf, n)
             if w.glasses > 0 and abs(a) < 1.8:
                 paint_glasses(colour, x, y, a, s, w, rim)
             for c in range(3):
@@ -233,21 +269,26 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
     return out
 
 
+def todays_skin(person: Identity, look: Look) -> NDArray[np.float64]:
+    """Return the BGR colour of a person's skin on a day, float64[3] in 0 … 1."""
+    # The darkest tones are lifted a little: a camera's exposure keeps a face from clipping to black.
+    skin: NDArray[np.float64] = np.clip(0.08 + 0.9 * skin_colour(person.tone + look.tone_shift), 0.0, 1.0)
+    return skin
+
+
 def face_texture(person: Identity, look: Look) -> NDArray[np.float32]:
     """Return the texture of a person's head on a day, float32[rows, columns, 3] BGR in linear light, 0 … 1."""
     speckle = np.random.Generator(np.random.Philox(person.speckle_seed)).random((SPECKLE_SIZE, SPECKLE_SIZE))
-    tone = person.tone + look.tone_shift
-    # The darkest tones are lifted a little: a camera's exposure keeps a face from clipping to black.
-    skin = np.clip(0.08 + 0.9 * skin_colour(tone), 0.0, 1.0)
     return paint(
         person.shape,
         look.style,
-        skin,
+        todays_skin(person, look),
         max(0.0, person.shape.flush + look.flush_shift),
         look.hair_colour,
         person.hair_colour,
         person.iris,
         look.cap_colour,
+        look.scarf_colour,
         look.rim_colour,
         person.pigment,
         person.moles,

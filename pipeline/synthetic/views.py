@@ -1,4 +1,4 @@
-"""Street-like pictures of one face, for training: the same faces, light, noise and sizes as a street, without one."""
+"""Single pictures of one face, as a camera of some place would send them, without the scene around it."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.synthetic.bodies import clothes, draw_body, draw_capsule
-from pipeline.synthetic.faces import Head, Light, Pose, draw, outdoor_light, project
+from pipeline.catalog.difficulties import Difficulty
+from pipeline.synthetic.bodies import clothes, draw_body, draw_capsule, draw_hand
+from pipeline.synthetic.faces import Head, Pose, draw, project
 from pipeline.synthetic.grain import add_grain
+from pipeline.synthetic.light import own_light, place_light
+from pipeline.synthetic.weather import draw_rain, smear
 
 PATCH_UNITS: Final = 3.4
-"""Side of a patch in head units."""
-SMALLEST_UNIT: Final = 8.0
-LARGEST_UNIT: Final = 52.0
+"""Side of a picture in head units."""
+WALKING: Final = 1.0
+"""Metres per second, about, of somebody who walks across; a head unit is 9 cm."""
+UNIT_METRES: Final = 0.09
+WIDE_TURN_DEGREES: Final = 35.0
+STEEPEST_DEGREES: Final = 75.0
 
 
 def _cover(image: NDArray[np.uint8], rng: np.random.Generator, unit: float) -> None:
@@ -29,47 +35,48 @@ def _cover(image: NDArray[np.uint8], rng: np.random.Generator, unit: float) -> N
     draw_capsule(image, x - dx, y - dy, radius, x + dx, y + dy, radius, colour, 1.0, 0.0, 1.0)
 
 
-def street_view(
-    subject: Head, rng: np.random.Generator, backdrops: Sequence[NDArray[np.uint8]]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return a square BGR picture of a head as a street camera sees it, and its landmarks, float32[5, 2] in pixels.
-
-    The side is 3.4 head units, and a head unit 8 to 52 px, so the face is about 16 to 100 px tall.
-    """
-    unit = math.exp(rng.uniform(math.log(SMALLEST_UNIT), math.log(LARGEST_UNIT)))
-    side = math.ceil(PATCH_UNITS * unit)
-    scene = backdrops[int(rng.integers(len(backdrops)))]
-    top, left = int(rng.integers(scene.shape[0] - side)), int(rng.integers(scene.shape[1] - side))
-    image = np.ascontiguousarray(scene[top : top + side, left : left + side])
-    light = outdoor_light(rng)
-    shade = math.exp(rng.normal(0.0, 0.18))
-    light = Light(
-        light.direction,
-        (light.key * shade * rng.uniform(0.5, 1.1)).astype(np.float32),
-        (light.ambient * shade).astype(np.float32),
-    )
-    spread = 16.0 if rng.random() < 0.7 else 35.0
-    pose = Pose(
-        yaw=float(np.clip(rng.normal(0.0, spread), -75, 75)),
-        pitch=float(rng.uniform(-6, 24)),
+def _pose(rng: np.random.Generator, place: Difficulty, unit: float, side: int) -> Pose:
+    """Draw how a head is held before a camera of a place."""
+    spread = WIDE_TURN_DEGREES if rng.random() < place.turned else place.glance_degrees
+    return Pose(
+        yaw=float(np.clip(rng.normal(0.0, spread), -STEEPEST_DEGREES, STEEPEST_DEGREES)),
+        pitch=float(rng.uniform(*place.pitch_degrees)),
         roll=float(rng.normal(0, 4)),
         x=side / 2 + rng.normal(0, 0.05) * unit,
         y=0.45 * side + rng.normal(0, 0.05) * unit,
         unit=unit,
     )
-    stride = float(rng.uniform(0, 6))
+
+
+def single_view(
+    subject: Head, rng: np.random.Generator, backdrops: Sequence[NDArray[np.uint8]], place: Difficulty
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a square BGR picture of a head as a camera of a place sees it, and its landmarks, float32[5, 2] in pixels.
+
+    The side is 3.4 head units. Behind the head lies a piece of one of `backdrops`, uint8[H, W, 3], which are larger.
+    """
+    unit = math.exp(rng.uniform(math.log(place.unit_pixels[0]), math.log(place.unit_pixels[1])))
+    side = math.ceil(PATCH_UNITS * unit)
+    light = own_light(rng, place_light(rng, place), place)
+    brightness = min(1.2, math.sqrt(light.level))
+    scene = backdrops[int(rng.integers(len(backdrops)))]
+    top, left = int(rng.integers(scene.shape[0] - side)), int(rng.integers(scene.shape[1] - side))
+    piece = scene[top : top + side, left : left + side]
+    image = np.ascontiguousarray(np.clip(piece * np.float32(brightness), 0, 255).astype(np.uint8))
+    pose = _pose(rng, place, unit, side)
+    wear = clothes(rng)
     draw_body(
-        image,
-        clothes(rng),
-        x=pose.x,
-        y=pose.y,
-        unit=unit,
-        stride=stride,
-        yaw=pose.yaw,
-        light=min(1.2, math.sqrt(light.level)),
+        image, wear, x=pose.x, y=pose.y, unit=unit, stride=float(rng.uniform(0, 6)), yaw=pose.yaw, light=brightness
     )
     draw(image, subject, pose, light)
-    if rng.random() < 0.1:
+    if rng.random() < place.hand:
+        beside = -1.0 if rng.random() < 0.5 else 1.0
+        draw_hand(image, pose.x, pose.y, unit, beside, subject.skin, wear.top, brightness)
+    if rng.random() < place.covered:
         _cover(image, rng, unit)
-    add_grain(image, int(rng.integers(1 << 20)))
+    way = rng.normal(0.0, 0.5, 2) * WALKING / UNIT_METRES * unit * rng.uniform(*place.shutter_ms) / 1000.0
+    smear(image, 0, 0, side, side, float(way[0]), 0.4 * float(way[1]))
+    if rng.random() < place.rain:
+        draw_rain(image, rng, float(rng.uniform(0.3, 1.0)), light.level)
+    add_grain(image, int(rng.integers(1 << 20)), float(rng.uniform(*place.noise)))
     return image, project(subject.landmarks, pose)

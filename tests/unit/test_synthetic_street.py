@@ -105,3 +105,13 @@ def test_impossible_street_is_one_clear_error(change: dict[str, float], field: s
     """A spec that cannot be kept names the field."""
     with pytest.raises(SettingsError, match=field):
         StreetSpec(seed=1, camera="a", **change)  # type: ignore[arg-type]  # the values are wrong on purpose
+
+
+def test_heads_that_are_no_faces_are_told_apart(street: Street) -> None:
+    """Whoever is in the picture is a face of the truth or turned away, never both."""
+    away = 0
+    for index in range(street.frames_per_loop):
+        boxes = street.turned_away(index)
+        assert not {face.box for face in street.truth(index).faces} & set(boxes)
+        away += len(boxes)
+    assert away > 0

@@ -11,22 +11,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.errors import ModelError
 from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.faces import CROP_LANDMARKS, enrolment_views, head
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.looks import look
 from pipeline.synthetic.seeds import Purpose, generator
-from pipeline.synthetic.views import street_view
+from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 
 LOOKS: Final = 2
 VIEWS_PER_LOOK: Final = 3
 VIEWS: Final = 1 + LOOKS * VIEWS_PER_LOOK
-"""Pictures of each person: one of the studio, the others of the street."""
+"""Pictures of each person: one as for enrolment, the others as cameras of all kinds of places see them."""
 CHUNK: Final = 40
 BACKDROPS: Final = 6
+MIXTURE: Final = {"studio": 0.1, "street": 0.5, "night": 0.2, "crowd": 0.2}
+"""Share of each difficulty among the looks of the training pictures."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,11 @@ def _render(task: tuple[int, Sequence[int], int]) -> Patches:
         data.append(_encode(enrolment_views(person, 1)[0], 95))
         landmarks.append(np.array(CROP_LANDMARKS, np.float32))
         for _ in range(LOOKS):
-            subject = head(person, look(person, rng))
+            place = DIFFICULTIES[str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))]
+            subject = head(person, look(person, rng, place))
             for _ in range(VIEWS_PER_LOOK):
-                image, points = street_view(subject, rng, scenes)
-                data.append(_encode(image, int(rng.integers(75, 95))))
+                image, points = single_view(subject, rng, scenes, place)
+                data.append(_encode(image, int(rng.integers(*place.jpeg_quality))))
                 landmarks.append(points)
         labels += [first_label + offset] * VIEWS
     return Patches(

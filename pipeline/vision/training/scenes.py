@@ -15,6 +15,8 @@ from pipeline.synthetic.seeds import Population, Purpose, generator
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
 
 FRAMES_PER_STREET: Final = 24
+MIXTURE: Final = {"studio": 0.1, "street": 0.45, "night": 0.25, "crowd": 0.2}
+"""Share of each difficulty among the training streets."""
 STEEPEST_YAW: Final = 75.0
 MOST_HIDDEN: Final = 0.6
 
@@ -49,16 +51,18 @@ def _street_scenes(task: tuple[int, int]) -> list[Scene]:
     """Render frames of one street; runs in a worker process."""
     seed, index = task
     rng = generator(Purpose.TRAINING, seed, 1 << 33, index)
+    difficulty = str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
     spec = StreetSpec(
         seed=(1 << 40) + (seed << 20) + index,
         camera=f"training/{index}",
         fps=FRAMES_PER_STREET / 36.0,
         density=float(rng.uniform(8, 60)),
+        difficulty=difficulty,
         strangers=Population.TRAINING,
     )
     street = Street(spec)
     return [
-        _scene(street.render(index), street.truth(index).faces, int(rng.integers(75, 95)))
+        _scene(street.render(index), street.truth(index).faces, int(rng.integers(*spec.place.jpeg_quality)))
         for index in range(street.frames_per_loop)
     ]
 
