@@ -117,7 +117,7 @@ def differentials(cohorts: Sequence[Cohort]) -> list[Differential]:
 def _extremes(dimension: str, rate: str, rates: Mapping[str, Rate]) -> Differential:
     """Return the ratio of the extremes among the cohorts with enough people."""
     few = [name for name, each in rates.items() if each.people < FEWEST_PEOPLE]
-    shares = {name: each.rate for name, each in rates.items() if name not in few and each.rate is not None}
+    shares = {name: each.share for name, each in rates.items() if name not in few}
     note = f"fewer than {FEWEST_PEOPLE} people: {', '.join(few)}" if few else ""
     if len(shares) < 2:
         return Differential(dimension, rate, None, None, None, False, note or "a single cohort")

@@ -16,7 +16,10 @@ RULE_OF_THREE: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Events among trials by so many people; `rate`, `low` and `high` are shares 0 … 1, None without a trial."""
+    """Events among trials by so many people, and the 95 % interval, shares 0 … 1; None without a trial.
+
+    `rate` is None, too, where nothing or only that happened: the sample supports a bound then, and no rate.
+    """
 
     events: int
     trials: int
@@ -27,17 +30,22 @@ class Rate:
     method: Method
 
     @property
+    def share(self) -> float:
+        """Events ÷ trials whatever the sample supports; NaN without a trial. For sorting and drawing."""
+        return self.events / self.trials if self.trials else float("nan")
+
+    @property
     def text(self) -> str:
         """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did."""
-        if self.rate is None:
+        if not self.trials:
             return "no trials"
-        if self.trials < RULE_OF_THREE or self.people <= RULE_OF_THREE:
+        if self.people <= RULE_OF_THREE:
             return f"{self.events} of {self.trials}"  # the rule of three says nothing of so few
         if self.events == 0:
             return f"< 3/{self.people} = {percent(RULE_OF_THREE / self.people)}"
         if self.events == self.trials:
             return f"> 1 - 3/{self.people} = {percent(1.0 - RULE_OF_THREE / self.people)}"
-        return percent(self.rate)
+        return percent(self.share)
 
     @property
     def interval(self) -> str:
@@ -47,10 +55,11 @@ class Rate:
     @property
     def complement(self) -> "Rate":
         """The rate of the other outcome: misses for hits."""
-        if self.rate is None or self.low is None or self.high is None:
+        if self.low is None or self.high is None:
             return self
         events = self.trials - self.events
-        return Rate(events, self.trials, self.people, 1 - self.rate, 1 - self.high, 1 - self.low, self.method)
+        rate = None if self.rate is None else 1 - self.rate
+        return Rate(events, self.trials, self.people, rate, 1 - self.high, 1 - self.low, self.method)
 
 
 def percent(share: float) -> str:
@@ -73,11 +82,12 @@ def rate_of(happened: NDArray[np.bool_], person: NDArray[np.int64], rng: np.rand
     _, dense = np.unique(person, return_inverse=True)
     per_person = np.bincount(dense)
     people = len(per_person)
+    rate = None if events in {0, trials} else events / trials
     if people == trials:
-        return Rate(events, trials, people, events / trials, *clopper_pearson(events, trials), "clopper-pearson")
-    if events in {0, trials}:
+        return Rate(events, trials, people, rate, *clopper_pearson(events, trials), "clopper-pearson")
+    if rate is None:
         ends = clopper_pearson(0 if events == 0 else people, people)
-        return Rate(events, trials, people, events / trials, *ends, "clopper-pearson over people")
+        return Rate(events, trials, people, rate, *ends, "clopper-pearson over people")
     per_events = np.bincount(dense, weights=happened).astype(np.int64)
     ends = cluster_bootstrap(per_events, per_person.astype(np.int64), rng)
-    return Rate(events, trials, people, events / trials, *ends, "bootstrap over people")
+    return Rate(events, trials, people, rate, *ends, "bootstrap over people")

@@ -113,20 +113,23 @@ class Det:
 
 
 def det(mated: Mated, non_mated: NonMated, points: int = 200) -> Det:
-    """Return the DET curve at `points` rates, evenly in the logarithm of FPIR.
+    """Return the DET curve at up to `points` rates, evenly in the logarithm of FPIR; it has no interval.
 
-    It begins at FPIR 3/n, below which n non-mated searches support no rate, and has no interval. Empty without both
-    kinds of searches.
+    It holds no FPIR and no FNIR below 3/n, n the people of either kind of search: the sample supports none. Empty
+    without enough people of both kinds.
     """
     count = len(non_mated)
-    if not count or not len(mated) or count <= RULE_OF_THREE:
+    strangers, listed = len(np.unique(non_mated.person)), len(np.unique(mated.person))
+    if min(strangers, listed) <= RULE_OF_THREE:
         empty = np.empty(0)
         return Det(empty, empty, empty)
     ordered = np.sort(non_mated.best)[::-1]
-    allowed = np.unique(np.geomspace(RULE_OF_THREE, count, points).astype(np.int64))
+    fewest = np.ceil(RULE_OF_THREE * count / strangers - 1e-9)
+    allowed = np.unique(np.geomspace(fewest, count, points).astype(np.int64))
     thresholds = np.array([_above(ordered, int(each)) for each in allowed])
     hits = np.sort(mated.counted)
     reach = thresholds.astype(np.float32)
     false: NDArray[np.float64] = (count - np.searchsorted(ordered[::-1], reach, side="left")) / count
     missed: NDArray[np.float64] = np.searchsorted(hits, reach, side="left") / len(mated)
-    return Det(thresholds, false, missed)
+    shown = (false >= RULE_OF_THREE / strangers - 1e-12) & (missed >= RULE_OF_THREE / listed - 1e-12)
+    return Det(thresholds[shown], false[shown], missed[shown])

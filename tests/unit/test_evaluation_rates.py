@@ -54,13 +54,15 @@ def test_several_searches_of_one_person_are_not_taken_as_independent() -> None:
         (0, 2000, "< 3/2000 = 0.15%"),
         (2000, 2000, "> 1 - 3/2000 = 99.85%"),
         (2, 2000, "0.1%"),
-        (0, 2, "0 of 2"),
+        (0, 3, "0 of 3"),
         (0, 0, "no trials"),
     ],
 )
 def test_no_rate_is_said_below_what_the_sample_supports(events: int, trials: int, text: str) -> None:
     """The rule of three takes the place of nought."""
-    assert rate_of(np.arange(trials) < events, np.arange(trials), rng()).text == text
+    rate = rate_of(np.arange(trials) < events, np.arange(trials), rng())
+    assert rate.text == text
+    assert (rate.rate is None) == (events in {0, trials})
 
 
 def test_the_rule_of_three_counts_people_and_not_their_searches() -> None:
@@ -143,12 +145,12 @@ def test_a_det_curve_is_what_its_thresholds_give() -> None:
     others = strangers(*draw.normal(0.2, 0.1, 400))
     own = listed(*((float(score), bool(score > 0.1)) for score in draw.normal(0.5, 0.2, 300)))
     curve = det(own, others)
+    assert len(curve.threshold) > 50
     assert curve.fpir.min() >= 3 / 400
+    assert curve.fnir.min() >= 3 / 300
     for threshold, false, missed in zip(curve.threshold, curve.fpir, curve.fnir, strict=True):
-        assert fpir(others, threshold, rng()).rate == pytest.approx(false)
-        rate = tpir(own, threshold, rng()).rate
-        assert rate is not None
-        assert 1 - rate == pytest.approx(missed)
+        assert fpir(others, threshold, rng()).share == pytest.approx(false)
+        assert 1 - tpir(own, threshold, rng()).share == pytest.approx(missed)
 
 
 def test_there_is_no_det_curve_without_both_kinds_of_searches() -> None:
