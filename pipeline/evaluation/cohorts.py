@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.rate import Rate
+from pipeline.evaluation.rate import FEWEST, Rate
 from pipeline.evaluation.rates import fpir, tpir
 from pipeline.evaluation.searches import Mated, NonMated
 
 BINS: Final = 100
 EDGES: Final[NDArray[np.float64]] = np.linspace(-1.0, 1.0, BINS + 1)
 """Edges of the histograms' bins, float64[101]; the same for every cohort and run, so that histograms add up."""
-FEWEST_PEOPLE: Final = 30
+FEWEST_PEOPLE: Final = FEWEST
 """A cohort of fewer people has its rates, and no part in a ratio."""
 
 Labels = Sequence[Mapping[str, str]]

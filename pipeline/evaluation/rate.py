@@ -12,6 +12,8 @@ Method = Literal["clopper-pearson", "bootstrap over people", "clopper-pearson ov
 
 RULE_OF_THREE: Final = 3.0
 """With no event in n independent trials the rate is below 3/n with 95 % confidence (Hanley and Lippman-Hand 1983)."""
+FEWEST: Final = 30
+"""The rule of three holds from about so many on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Rate:
         """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did."""
         if not self.trials:
             return "no trials"
-        if self.people <= RULE_OF_THREE:
-            return f"{self.events} of {self.trials}"  # the rule of three says nothing of so few
+        if self.people < FEWEST and self.events in {0, self.trials}:
+            return f"{self.events} of {self.trials}"
         if self.events == 0:
             return f"< 3/{self.people} = {percent(RULE_OF_THREE / self.people)}"
         if self.events == self.trials:

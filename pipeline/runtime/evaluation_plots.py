@@ -4,8 +4,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from pipeline.evaluation.cohorts import FEWEST_PEOPLE
 from pipeline.evaluation.rate import Rate
 from pipeline.runtime.evaluation_results import Evaluation, Result
 from pipeline.runtime.plots import FAINT, INK
@@ -31,6 +32,7 @@ def det_plot(evaluation: Evaluation) -> bytes:
             [point.fnir for point in result.det],
             color=colour,
             linestyle=lines[result.gallery],
+            drawstyle="steps-post",
             linewidth=2,
             label=f"{result.difficulty}, N = {result.gallery:,}",
         )
@@ -38,8 +40,9 @@ def det_plot(evaluation: Evaluation) -> bytes:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     # limits of their own: a sample too small for any point would leave the logarithmic axes without
     axes.set_xlim(2.0 / max((each.non_mated.people for each in evaluation.results), default=100), 1.0)
     axes.set_ylim(2.0 / max((each.mated.people for each in evaluation.results), default=100), 1.0)
@@ -60,7 +63,10 @@ def _cross(axes: Any, result: Result, colour: str) -> None:
 
 
 def cohort_plot(evaluation: Evaluation) -> bytes:
-    """FPIR and TPIR by cohort with 95 % intervals as PNG; the first six combinations of difficulty and gallery."""
+    """FPIR and TPIR by cohort with 95 % intervals as PNG; the first six combinations of difficulty and gallery.
+
+    A cohort of fewer than 30 people has a row and no mark.
+    """
     results = evaluation.results[:MOST_SERIES]
     names = list(dict.fromkeys((c.dimension, c.name) for result in results for c in result.cohorts))
     figure = Figure(figsize=(11, 1.6 + 0.42 * len(names)), dpi=150, facecolor="white", layout="constrained")
@@ -70,13 +76,13 @@ def cohort_plot(evaluation: Evaluation) -> bytes:
         rates = {(c.dimension, c.name): (c.fpir, c.tpir) for c in result.cohorts}
         for panel, axes in enumerate(panels):
             shown = [(row, rates[name][panel]) for row, name in enumerate(names) if name in rates]
-            shown = [(row, rate) for row, rate in shown if rate.trials]
+            shown = [(row, rate) for row, rate in shown if rate.people >= FEWEST_PEOPLE]
             _dots(axes, shown, offset, COLOURS[number], f"{result.difficulty}, N = {result.gallery:,}")
     for axes, title in zip(panels, ("FPIR", "TPIR, rank 1"), strict=True):
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-        axes.set_xlim(left=0)
         _dress(axes, f"{title} per {evaluation.options.per}, 95 % intervals")
         axes.set_yticks(range(len(names)), [f"{dimension.replace('_', ' ')}: {name}" for dimension, name in names])
+    panels[0].set_xlim(left=0)
     panels[1].set_xlim(right=1.0)
     panels[0].invert_yaxis()
     panels[1].legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
@@ -84,7 +90,7 @@ def cohort_plot(evaluation: Evaluation) -> bytes:
 
 
 def _dots(axes: Any, shown: list[tuple[int, Rate]], offset: float, colour: str, label: str) -> None:
-    """Draw rates with their intervals; where nothing happened there is an open mark at the rule of three."""
+    """Draw rates with their intervals; where nothing happened an open mark points down from the upper end."""
     bare = [(row, rate) for row, rate in shown if rate.events == 0]
     full = [(row, rate) for row, rate in shown if rate.events > 0]
     axes.errorbar(
@@ -92,7 +98,7 @@ def _dots(axes: Any, shown: list[tuple[int, Rate]], offset: float, colour: str, 
         color=colour, fmt="o", markersize=4.5, capsize=2.5, linewidth=1.4, label=label,
     )  # fmt: skip
     axes.scatter(
-        [min(1.0, 3 / rate.people) for _, rate in bare], [row + offset for row, _ in bare], marker="<", s=28,
+        [rate.high for _, rate in bare], [row + offset for row, _ in bare], marker="<", s=28,
         facecolor="white", edgecolor=colour,
     )  # fmt: skip
 

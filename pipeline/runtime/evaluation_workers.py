@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -71,7 +72,8 @@ class Workers:
         waiting: deque[Future[Outcome]] = deque()
         try:
             for task in tasks:
-                waiting.append(self._pool.submit(function, task))
+                with _interrupts_held_back():
+                    waiting.append(self._pool.submit(function, task))
                 if len(waiting) > 2 * self._processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -85,9 +87,21 @@ class Workers:
                 each.cancel()
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment in which processes start: they inherit that, and it reaches this one afterwards.
+
+    A process that ignored it only once it was up would show a traceback of its imports.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
-    """Prepare a process: Ctrl-C is the command's business, and a command that is gone is the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a process: a command that is gone is its end."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

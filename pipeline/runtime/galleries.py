@@ -7,6 +7,7 @@ where it was, and the first entries of a large gallery are those of a small one.
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -82,7 +83,8 @@ def _keep(path: Path, templates: NDArray[np.float32]) -> None:
             np.save(file, templates, allow_pickle=False)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be written cannot always be removed
+            part.unlink(missing_ok=True)
 
 
 def _digest() -> str:
