@@ -112,6 +112,11 @@ def write(folder: Path, evaluation: Evaluation, scores: Mapping[str, NDArray[Any
         (folder / name).write_bytes(picture)
 
 
+def evaluation_schema() -> dict[str, Any]:
+    """The JSON Schema of evaluation.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Evaluation)}
+
+
 def rate_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return a row for each rate at each threshold."""
     rows = []

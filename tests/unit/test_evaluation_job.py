@@ -1,10 +1,12 @@
 """The whole evaluation with the shipped weights on a few people, recomputed from what it wrote."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonschema
 import msgspec
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from pipeline.synthetic.seeds import Population, Purpose, generator, group
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.eyes import load_eyes
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 GALLERY = 24
 SEARCHES = 40
 SMALL = {"difficulty": "studio", "galleries": (12, GALLERY), "searches": SEARCHES, "pictures": 2, "target_fpir": 0.1}
@@ -118,6 +121,16 @@ def test_the_files_say_the_same(small: Run) -> None:
         assert sum(int(row["searches"]) for row in rows) == SEARCHES
     for plot in ("det.png", "cohorts.png"):
         assert (small.folder / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_json_fits_the_committed_schema(small: Run) -> None:
+    """Other programs read the file by docs/evaluation.schema.json."""
+    schema = json.loads((DOCS / "evaluation.schema.json").read_text(encoding="utf-8"))
+    written = json.loads((small.folder / "evaluation.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(written)
+    del written["provenance"]["embedder_version"]
+    with pytest.raises(jsonschema.ValidationError, match="embedder_version"):
+        jsonschema.Draft202012Validator(schema).validate(written)
 
 
 def test_shuffled_labels_fall_to_chance(
