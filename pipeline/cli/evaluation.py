@@ -88,7 +88,7 @@ def show(found: "Evaluation") -> None:
 
     console = Console()
     if found.options.shuffle_labels:
-        console.print("labels shuffled: a control; TPIR has to be at chance, 1 in N at most")
+        console.print("labels shuffled: a control; TPIR has to be at chance, about 1 in N for each face at most")
     for result in found.results:
         console.print(_rates(found, result))
         console.print(_cohorts(result))

@@ -44,8 +44,9 @@ def det_plot(evaluation: Evaluation) -> bytes:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         axis.set_minor_locator(NullLocator())
     # limits of their own: a sample too small for any point would leave the logarithmic axes without
-    axes.set_xlim(2.0 / max((each.non_mated.people for each in evaluation.results), default=100), 1.0)
-    axes.set_ylim(2.0 / max((each.mated.people for each in evaluation.results), default=100), 1.0)
+    lowest = min((point.fnir for result in evaluation.results for point in result.det), default=0.02)
+    axes.set_xlim(1.0 / max((each.non_mated.people for each in evaluation.results), default=100), 1.0)
+    axes.set_ylim(0.5 * lowest, 1.0)
     axes.set_xlabel(f"FPIR per {evaluation.options.per}", color=INK)
     axes.set_ylabel("FNIR = 1 - TPIR, rank 1", color=INK)
     _dress(axes, f"Identification errors per {evaluation.options.per}, {evaluation.options.pictures} pictures a person")
