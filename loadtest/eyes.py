@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from loadtest.intervals import clopper_pearson
+from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
 from pipeline.vision.enrolment import enrol

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import pipeline
-from pipeline.cli import extensions, failures, inspection, jobs, topics, watchlist
+from pipeline.cli import evaluation, extensions, failures, inspection, jobs, topics, watchlist
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,6 +36,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_lamppost)
     jobs.add_to(app)
+    evaluation.add_to(app)
     app.add_typer(watchlist.app, name="watchlist")
     app.add_typer(topics.app, name="topics")
     inspection.add_to(app)

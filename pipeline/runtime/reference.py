@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from code: settings, metrics, and the schema of summary.json.
+"""Writes the pages of docs/ that follow from code: settings, metrics, and the schemas of results.
 
 ``python -m pipeline.runtime.reference [FOLDER]`` writes them; tests hold the committed ones against this module.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.catalog import metrics
+from pipeline.runtime.evaluation_results import evaluation_schema
 from pipeline.runtime.settings_reference import as_markdown
 from pipeline.runtime.summary import summary_schema
 
@@ -28,6 +29,7 @@ def pages() -> Mapping[str, str]:
     return {
         "settings.md": as_markdown(),
         "metrics.md": metrics_page(),
+        "evaluation.schema.json": json.dumps(evaluation_schema(), indent=2) + "\n",
         "summary.schema.json": json.dumps(summary_schema(), indent=2) + "\n",
     }
 

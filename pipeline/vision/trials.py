@@ -100,7 +100,7 @@ def watch(street: Street, detector: Detector, embedder: Embedder, stopwatch: Sto
         with stopwatch.timing("render", len(indices)):
             pictures = [street.render(index) for index in indices]
         with stopwatch.timing("encode", len(indices)):
-            packets = [_encode(picture, quality) for picture in pictures]
+            packets = [encode(picture, quality) for picture in pictures]
         with stopwatch.timing("decode", len(indices)):
             images = [decode_jpeg(packet) for packet in packets]
         with stopwatch.timing("detect", len(indices)):
@@ -126,7 +126,7 @@ def watch(street: Street, detector: Detector, embedder: Embedder, stopwatch: Sto
     )
 
 
-def _encode(picture: NDArray[np.uint8], quality: int) -> bytes:
+def encode(picture: NDArray[np.uint8], quality: int) -> bytes:
     """Return a picture as JPEG bytes."""
     done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
 def test_the_commands_are_those_that_are_promised() -> None:
     """The README and the design name them."""
     assert set(OWN) == {
-        ("demo",), ("run",), ("cameras",), ("train",), ("settings",), ("doctor",), ("kafka", "start"),
+        ("demo",), ("run",), ("cameras",), ("train",), ("evaluate",), ("settings",), ("doctor",), ("kafka", "start"),
         ("topics", "create"), ("topics", "show"),
         ("watchlist", "load"), ("watchlist", "add"), ("watchlist", "remove"), ("watchlist", "show"),
     }  # fmt: skip

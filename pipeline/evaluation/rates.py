@@ -1,0 +1,135 @@
+"""FPIR, TPIR, DET curves and the threshold for a target (ISO/IEC 19795-1:2021; NIST FRTE 1:N, NISTIR 8271)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.intervals import binomial_range
+from pipeline.evaluation.rate import RULE_OF_THREE, Rate, rate_of
+from pipeline.evaluation.searches import Mated, NonMated
+
+LOWEST: Final = -1.0
+"""The least cosine: a threshold that everything reaches."""
+REPLICATES: Final = 500
+
+
+def fpir(searches: NonMated, threshold: float, rng: np.random.Generator) -> Rate:
+    """Return FPIR(N, T): the share of non-mated searches with an entry at T or more."""
+    return rate_of(searches.best >= np.float32(threshold), searches.person, rng)
+
+
+def tpir(searches: Mated, threshold: float, rng: np.random.Generator) -> Rate:
+    """Return TPIR(N, T, 1): the share of mated searches whose own entry is at rank 1 and at T or more.
+
+    It is 1 - FNIR; a probe in which no face was found is a miss.
+    """
+    return rate_of(searches.counted >= np.float32(threshold), searches.person, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A threshold for a target FPIR; `low` … `high` is the 95 % interval, where None is beyond all scores.
+
+    `supported` says whether the sample is large enough for the target: 3 ÷ target independent searches.
+    """
+
+    target: float
+    value: float
+    low: float | None
+    high: float | None
+    trials: int
+    people: int
+    method: str
+    supported: bool
+
+    @property
+    def needed(self) -> int:
+        """How many searches of different people the target takes at least."""
+        return int(np.ceil(RULE_OF_THREE / self.target - 1e-9))
+
+
+def threshold_at(searches: NonMated, target: float, rng: np.random.Generator) -> Threshold:
+    """Return the least threshold that at most a share `target` of non-mated searches reaches, with its interval.
+
+    With one search a person the interval lies between order statistics: the number of scores above the true threshold
+    is binomial (David and Nagaraja 2003, section 7.1). Otherwise people are drawn again. Raises ValueError without a
+    search, or unless 0 < target < 1.
+    """
+    if not len(searches) or not 0.0 < target < 1.0:
+        raise ValueError(f"no threshold follows from {len(searches)} searches for a target of {target}")
+    order = np.argsort(-searches.best, kind="stable")
+    ordered, count = searches.best[order], len(searches)
+    _, person = np.unique(searches.person, return_inverse=True)
+    people = int(person.max()) + 1
+    value = _above(ordered, int(target * count + 1e-9))
+    low: float | None
+    high: float | None
+    if people == count:
+        fewest, most = binomial_range(count, target)
+        low = _finite(float(ordered[most])) if most < count else None
+        high = _finite(float(ordered[fewest - 1])) if fewest > 0 else None
+        method = "order statistics"
+    else:
+        values = _resampled(ordered, person[order], people, target, rng)
+        low, high = (float(end) for end in np.percentile(values, [2.5, 97.5]))
+        high = high if target * people >= RULE_OF_THREE else None
+        method = "bootstrap over people"
+    return Threshold(target, value, low, high, count, people, method, people * target >= RULE_OF_THREE - 1e-9)
+
+
+def _above(ordered: NDArray[np.float32], allowed: int) -> float:
+    """Return the least float32 that at most `allowed` of the scores, the greatest first, reach."""
+    if allowed >= len(ordered) or not np.isfinite(ordered[allowed]):
+        return LOWEST
+    return float(np.nextafter(ordered[allowed], np.float32(np.inf)))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _resampled(
+    ordered: NDArray[np.float32], person: NDArray[np.int64], people: int, target: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the thresholds of samples in which whole people are drawn again, float64[REPLICATES]."""
+    out = np.empty(REPLICATES)
+    for replicate in range(REPLICATES):
+        weights = np.bincount(rng.integers(people, size=people), minlength=people)[person]
+        reached = np.cumsum(weights)
+        allowed = int(target * reached[-1] + 1e-9)
+        out[replicate] = _above(ordered, int(np.searchsorted(reached, allowed, side="right")))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Det:
+    """A DET curve: thresholds that fall, FPIR that rises and FNIR that falls with them, float64[K] each."""
+
+    threshold: NDArray[np.float64]
+    fpir: NDArray[np.float64]
+    fnir: NDArray[np.float64]
+
+
+def det(mated: Mated, non_mated: NonMated, points: int = 200) -> Det:
+    """Return the DET curve at up to `points` rates, evenly in the logarithm of FPIR; it has no interval.
+
+    It holds no FPIR and no FNIR below 3/n, n the people of either kind of search: the sample supports none. Empty
+    without enough people of both kinds.
+    """
+    count = len(non_mated)
+    strangers, listed = len(np.unique(non_mated.person)), len(np.unique(mated.person))
+    if min(strangers, listed) <= RULE_OF_THREE:
+        empty = np.empty(0)
+        return Det(empty, empty, empty)
+    ordered = np.sort(non_mated.best)[::-1]
+    fewest = np.ceil(RULE_OF_THREE * count / strangers - 1e-9)
+    allowed = np.unique(np.geomspace(fewest, count, points).astype(np.int64))
+    thresholds = np.array([_above(ordered, int(each)) for each in allowed])
+    hits = np.sort(mated.counted)
+    reach = thresholds.astype(np.float32)
+    false: NDArray[np.float64] = (count - np.searchsorted(ordered[::-1], reach, side="left")) / count
+    missed: NDArray[np.float64] = np.searchsorted(hits, reach, side="left") / len(mated)
+    shown = (false >= RULE_OF_THREE / strangers - 1e-12) & (missed >= RULE_OF_THREE / listed - 1e-12)
+    return Det(thresholds[shown], false[shown], missed[shown])

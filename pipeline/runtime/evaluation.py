@@ -1,0 +1,168 @@
+"""The job behind ``lamppost evaluate``: error rates of the shipped eyes on people who do not exist.
+
+Thresholds are chosen with a gallery and probes of the validation population and tested with those of the watchlist and
+passers-by, so nobody is in both. Templates of probes are dropped when they have been searched; what is kept are scores
+without names, and sums by cohort.
+"""
+
+import os
+import platform
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pipeline
+from pipeline.catalog.difficulties import DIFFICULTIES
+from pipeline.errors import InputError, SettingsError
+from pipeline.evaluation.cohorts import EDGES
+from pipeline.runtime.evaluation_plots import cohort_plot, det_plot
+from pipeline.runtime.evaluation_probes import (
+    CHOICE_GALLERY,
+    LAST_SEED,
+    Progress,
+    Trial,
+    Wanted,
+    faces,
+    passes,
+)
+from pipeline.runtime.evaluation_rates import Case, assess, columns, search_all, search_non_mated
+from pipeline.runtime.evaluation_results import SCHEMA_VERSION, Evaluation, Options, Provenance, Result, write
+from pipeline.runtime.evaluation_workers import Workers
+from pipeline.runtime.galleries import gallery
+from pipeline.synthetic.seeds import GROUP_SIZE, Population
+from pipeline.vision.weights import load_manifest, load_weights
+
+PICTURES: Final = 6
+LARGE_PICTURES: Final = 2
+LARGE: Final = 10_000
+"""Galleries above this size are made of fewer pictures a person, if nothing else is said."""
+SMALLEST: Final = 2
+MOST_PICTURES: Final = 64
+PER: Final = ("face", "pass")
+ALL: Final = "all"
+
+
+class Plan(NamedTuple):
+    """What to evaluate; `pictures` None takes 6 a person, or 2 if a gallery has more than 10,000."""
+
+    out: Path
+    difficulty: str = "street"
+    per: str = "face"
+    galleries: tuple[int, ...] = (1000,)
+    searches: int = 2000
+    seed: int = 0
+    target_fpir: float = 1e-3
+    pictures: int | None = None
+    processes: int = 1
+    shuffle_labels: bool = False
+    command: str = "lamppost evaluate"
+
+
+def evaluate(plan: Plan, progress: Progress) -> Evaluation:
+    """Measure, write the files into the folder of the plan, and return what was found.
+
+    Raises SettingsError for a plan that can't be, InputError if the folder can't be used, ModelError without weights.
+    """
+    options = resolved(plan)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{plan.out} cannot be a folder ({error.strerror or error}); choose another --out") from error
+    with Workers(options.processes) as workers:
+        trials = {name: _trial(name, options, plan.seed, workers, progress) for name in options.difficulties}
+        # one gallery after the other: a million entries take half a gigabyte
+        entries = _gallery(Population.VALIDATION, CHOICE_GALLERY + plan.seed, options, workers, progress)
+        chosen = {
+            (name, size): search_non_mated(trial.choice, entries[:size])
+            for name, trial in trials.items()
+            for size in options.galleries
+        }
+        del entries
+        entries = _gallery(Population.WATCHLIST, plan.seed, options, workers, progress)
+    results: list[Result] = []
+    scores: dict[str, NDArray[Any]] = {}
+    for (name, size), choice in chosen.items():
+        progress("searches", len(results), len(chosen))
+        searched = search_all(trials[name], entries[:size], plan.seed, plan.shuffle_labels)
+        results.append(
+            assess(
+                Case(name, size, trials[name], choice, searched),
+                options.target_fpir,
+                load_manifest().operating_point.threshold,
+                np.random.default_rng([plan.seed, size]),
+            )
+        )
+        scores |= columns(f"{name}_{size}", choice, searched)
+    progress("searches", len(results), len(chosen))
+    evaluation = Evaluation(
+        schema_version=SCHEMA_VERSION,
+        provenance=_provenance(plan),
+        options=options,
+        histogram_edges=tuple(float(edge) for edge in EDGES),
+        results=tuple(results),
+    )
+    write(plan.out, evaluation, scores, {"det.png": det_plot(evaluation), "cohorts.png": cohort_plot(evaluation)})
+    return evaluation
+
+
+def resolved(plan: Plan) -> Options:
+    """Return the options of a plan with nothing left open; raises SettingsError for what can't be."""
+    names = tuple(DIFFICULTIES) if plan.difficulty == ALL else (plan.difficulty,)
+    if unknown := [name for name in names if name not in DIFFICULTIES]:
+        raise SettingsError(f"--difficulty is {unknown[0]!r}: use one of {', '.join(DIFFICULTIES)}, {ALL}")
+    if plan.per not in PER:
+        raise SettingsError(f"--per is {plan.per!r}: use one of {', '.join(PER)}")
+    galleries = tuple(sorted(set(plan.galleries)))
+    if not galleries or galleries[0] < SMALLEST or galleries[-1] > GROUP_SIZE:
+        raise SettingsError(f"--gallery is {list(plan.galleries)}: use sizes from {SMALLEST} to {GROUP_SIZE}")
+    most = GROUP_SIZE if plan.per == "face" else galleries[0] * GROUP_SIZE
+    if not 1 <= plan.searches <= most:
+        raise SettingsError(f"--searches is {plan.searches}: use 1 to {most}")
+    if not 0.0 < plan.target_fpir < 1.0:
+        raise SettingsError(f"--target-fpir is {plan.target_fpir}: use a rate between 0 and 1, such as 1e-3")
+    if not 0 <= plan.seed <= LAST_SEED:
+        raise SettingsError(f"--seed is {plan.seed}: use 0 to {LAST_SEED}")
+    if plan.pictures is not None and not 1 <= plan.pictures <= MOST_PICTURES:
+        raise SettingsError(f"--pictures is {plan.pictures}: use 1 to {MOST_PICTURES}")
+    if plan.processes < 1:
+        raise SettingsError(f"--processes is {plan.processes}: use 1 or more")
+    return Options(
+        difficulties=names,
+        per=plan.per,
+        galleries=galleries,
+        searches=plan.searches,
+        target_fpir=plan.target_fpir,
+        pictures=plan.pictures or (PICTURES if galleries[-1] <= LARGE else LARGE_PICTURES),
+        processes=plan.processes,
+        shuffle_labels=plan.shuffle_labels,
+    )
+
+
+def _trial(name: str, options: Options, seed: int, workers: Workers, progress: Progress) -> Trial:
+    probes = faces if options.per == "face" else passes
+    return probes(Wanted(name, options.searches, options.galleries[0], seed), workers, progress)
+
+
+def _gallery(
+    population: Population, number: int, options: Options, workers: Workers, progress: Progress
+) -> NDArray[np.float32]:
+    kind = "gallery, to choose on" if population is Population.VALIDATION else "gallery, tested"
+    return gallery(
+        population, number, options.galleries[-1], options.pictures, workers=workers, progress=partial(progress, kind)
+    )
+
+
+def _provenance(plan: Plan) -> Provenance:
+    return Provenance(
+        version=pipeline.__version__,
+        command=plan.command,
+        seed=plan.seed,
+        embedder_version=load_weights("embedder").version,
+        detector_version=load_weights("detector").version,
+        shipped_threshold=load_manifest().operating_point.threshold,
+        hardware_threads=os.cpu_count() or 1,
+        machine=f"{platform.system()} {platform.machine()}",
+    )

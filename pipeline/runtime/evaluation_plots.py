@@ -1,0 +1,124 @@
+"""The plots of an evaluation: DET curves, and rates by cohort."""
+
+from io import BytesIO
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from pipeline.evaluation.cohorts import FEWEST_PEOPLE
+from pipeline.evaluation.rate import Rate
+from pipeline.runtime.evaluation_results import Evaluation, Result
+from pipeline.runtime.plots import FAINT, INK
+
+COLOURS: Final = ("#1f77b4", "#e08e2b", "#2f9e67", "#d62f3c", "#7b5cb8", "#5b6b7a")
+LINES: Final = ("-", "--", ":", "-.")
+MOST_SERIES: Final = 6
+
+
+def det_plot(evaluation: Evaluation) -> bytes:
+    """DET curves as PNG, 1500 × 900 pixels, both axes logarithmic: colours are difficulties, lines gallery sizes.
+
+    Crosses mark the wanted target as it was met on the people tested, with both intervals.
+    """
+    figure = Figure(figsize=(10, 6), dpi=150, facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(evaluation.options.difficulties)}
+    lines = {size: LINES[i % len(LINES)] for i, size in enumerate(evaluation.options.galleries)}
+    for result in evaluation.results:
+        colour = colours[result.difficulty]
+        axes.plot(
+            [point.fpir for point in result.det],
+            [point.fnir for point in result.det],
+            color=colour,
+            linestyle=lines[result.gallery],
+            drawstyle="steps-post",
+            linewidth=2,
+            label=f"{result.difficulty}, N = {result.gallery:,}",
+        )
+        _cross(axes, result, colour)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        axis.set_minor_locator(NullLocator())
+    # limits of their own: a sample too small for any point would leave the logarithmic axes without
+    lowest = min((point.fnir for result in evaluation.results for point in result.det), default=0.02)
+    axes.set_xlim(1.0 / max((each.non_mated.people for each in evaluation.results), default=100), 1.0)
+    axes.set_ylim(0.5 * lowest, 1.0)
+    axes.set_xlabel(f"FPIR per {evaluation.options.per}", color=INK)
+    axes.set_ylabel("FNIR = 1 - TPIR, rank 1", color=INK)
+    _dress(axes, f"Identification errors per {evaluation.options.per}, {evaluation.options.pictures} pictures a person")
+    axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
+    return _png(figure)
+
+
+def _cross(axes: Any, result: Result, colour: str) -> None:
+    point = result.operating[0]
+    if point.fpir.events and point.tpir.events < point.tpir.trials:
+        across, up = point.fpir, point.tpir.complement
+        axes.errorbar(
+            [across.share], [up.share], xerr=_bars([across]), yerr=_bars([up]), color=colour, capsize=3, marker="x"
+        )
+
+
+def cohort_plot(evaluation: Evaluation) -> bytes:
+    """FPIR and TPIR by cohort with 95 % intervals as PNG; the first six combinations of difficulty and gallery.
+
+    A cohort of fewer than 30 people has a row and no mark.
+    """
+    results = evaluation.results[:MOST_SERIES]
+    names = list(dict.fromkeys((c.dimension, c.name) for result in results for c in result.cohorts))
+    figure = Figure(figsize=(11, 1.6 + 0.42 * len(names)), dpi=150, facecolor="white", layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for number, result in enumerate(results):
+        offset = 0.16 * (number - (len(results) - 1) / 2)
+        rates = {(c.dimension, c.name): (c.fpir, c.tpir) for c in result.cohorts}
+        for panel, axes in enumerate(panels):
+            shown = [(row, rates[name][panel]) for row, name in enumerate(names) if name in rates]
+            shown = [(row, rate) for row, rate in shown if rate.people >= FEWEST_PEOPLE]
+            _dots(axes, shown, offset, COLOURS[number], f"{result.difficulty}, N = {result.gallery:,}")
+    for axes, title in zip(panels, ("FPIR", "TPIR, rank 1"), strict=True):
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        _dress(axes, f"{title} per {evaluation.options.per}, 95 % intervals")
+        axes.set_yticks(range(len(names)), [f"{dimension.replace('_', ' ')}: {name}" for dimension, name in names])
+    panels[0].set_xlim(left=0)
+    panels[1].set_xlim(right=1.0)
+    panels[0].invert_yaxis()
+    panels[1].legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
+    return _png(figure)
+
+
+def _dots(axes: Any, shown: list[tuple[int, Rate]], offset: float, colour: str, label: str) -> None:
+    """Draw rates with their intervals; where nothing happened an open mark points down from the upper end."""
+    bare = [(row, rate) for row, rate in shown if rate.events == 0]
+    full = [(row, rate) for row, rate in shown if rate.events > 0]
+    axes.errorbar(
+        [rate.share for _, rate in full], [row + offset for row, _ in full], xerr=_bars([rate for _, rate in full]),
+        color=colour, fmt="o", markersize=4.5, capsize=2.5, linewidth=1.4, label=label,
+    )  # fmt: skip
+    axes.scatter(
+        [rate.high for _, rate in bare], [row + offset for row, _ in bare], marker="<", s=28,
+        facecolor="white", edgecolor=colour,
+    )  # fmt: skip
+
+
+def _bars(rates: list[Rate]) -> list[list[float]]:
+    """Return the lengths of the intervals below and above the rates."""
+    below = [max(0.0, rate.share - (rate.low or 0.0)) for rate in rates]
+    above = [max(0.0, (1.0 if rate.high is None else rate.high) - rate.share) for rate in rates]
+    return [below, above]
+
+
+def _dress(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK)
+    axes.grid(color=FAINT, alpha=0.35, linewidth=0.8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(colors=INK, length=0)
+
+
+def _png(figure: Figure) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()

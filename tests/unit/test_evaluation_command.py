@@ -1,0 +1,94 @@
+"""`lamppost evaluate` as a user meets it: what it prints, what it refuses, and how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.cli import app as cli
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Exit code of a command line."""
+    monkeypatch.setattr(sys, "argv", ["lamppost", "evaluate", *arguments])
+    try:
+        cli.main()
+    except SystemExit as ended:
+        assert ended.code is None or isinstance(ended.code, int)
+        return ended.code or 0
+    return 0
+
+
+def test_it_prints_rates_with_intervals_and_where_the_files_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Passes along a street, a handful; a sample too small for its target says so."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    code = run(
+        monkeypatch, "--per", "pass", "--gallery", "6", "--searches", "4", "--pictures", "1", "--processes", "1",
+        "--target-fpir", "1e-3", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    seen = capsys.readouterr().out
+    assert code == 0
+    assert "street, per pass, gallery of 6 (1 pictures each)" in seen
+    assert "do not support FPIR 0.001: --searches 3000 would" in seen
+    assert "shipped" in seen
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cohorts.csv", "cohorts.png", "det.png", "evaluation.json", "rates.csv", "scores.npz",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--difficulty", "fog"), 2),
+        (("--target-fpir", "2"), 2),
+        (("--gallery", "many"), 2),
+        (("--searches", "0"), 2),
+        (("--out", "/dev/null/here"), 3),
+    ],
+)
+def test_bad_input_is_one_clear_error(
+    arguments: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the code of its kind, and the option's name."""
+    assert run(monkeypatch, *arguments) == code
+    said = capsys.readouterr().err
+    assert arguments[0] in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name)
+def test_an_interrupted_command_leaves_no_process(ending: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C ends it with code 130; even a killed command takes its processes along."""
+    command = subprocess.Popen(
+        [sys.executable, "-c", "from pipeline.cli.app import main; main()", "evaluate", "--processes", "2",
+         "--searches", "4000", "--out", str(tmp_path / "out")],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    family: list[psutil.Process] = []
+    try:
+        until = time.monotonic() + 90
+        while len(family) < 3 and time.monotonic() < until:  # two workers and multiprocessing's resource tracker
+            time.sleep(0.2)
+            family = psutil.Process(command.pid).children(recursive=True)
+        assert len(family) >= 3
+        time.sleep(2)
+        # Ctrl-C reaches every process of the terminal
+        os.killpg(command.pid, ending) if ending == signal.SIGINT else command.send_signal(ending)
+        _, said = command.communicate(timeout=60)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive
+        if ending == signal.SIGINT:
+            assert command.returncode == 130
+            assert "Traceback" not in said.decode()
+    finally:
+        for each in [*family, command]:
+            if each.is_running() if isinstance(each, psutil.Process) else each.poll() is None:
+                each.kill()

@@ -1,0 +1,159 @@
+"""Rates, thresholds and DET curves on small samples whose answers can be counted."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.rate import Rate, percent, rate_of
+from pipeline.evaluation.rates import LOWEST, det, fpir, threshold_at, tpir
+from pipeline.evaluation.searches import Mated, NonMated
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def strangers(*best: float, people: int | None = None) -> NonMated:
+    """Non-mated searches of as many people, or of `people` in turn."""
+    index = np.arange(len(best))
+    return NonMated(np.array(best, np.float32), index if people is None else index % people, index)
+
+
+def listed(*searches: tuple[float, bool]) -> Mated:
+    """Mated searches of as many people: own score and whether it came first."""
+    own, first = zip(*searches, strict=True)
+    index = np.arange(len(searches))
+    return Mated(np.array(own, np.float32), np.array(first), index, index)
+
+
+def test_fpir_counts_searches_at_the_threshold_and_above() -> None:
+    """Reaching is enough, and a face that was not found reaches nothing."""
+    rate = fpir(strangers(0.5, 0.7, 0.3, -np.inf), 0.5, rng())
+    assert (rate.events, rate.trials, rate.people, rate.method) == (2, 4, 4, "clopper-pearson")
+
+
+def test_tpir_needs_rank_one_and_the_threshold() -> None:
+    """A high score at rank 2 is a miss, and so is a face that was not found."""
+    rate = tpir(listed((0.9, True), (0.9, False), (0.4, True), (-np.inf, False)), 0.5, rng())
+    assert (rate.events, rate.trials) == (1, 4)
+
+
+def test_several_searches_of_one_person_are_not_taken_as_independent() -> None:
+    """The interval is by people, and wider than that of as many independent trials."""
+    happened = np.repeat(np.arange(20) < 5, 10)
+    clustered = rate_of(happened, np.repeat(np.arange(20), 10), rng())
+    independent = rate_of(happened, np.arange(200), rng())
+    assert (clustered.people, clustered.trials, clustered.method) == (20, 200, "bootstrap over people")
+    assert clustered.low is not None and clustered.high is not None
+    assert independent.low is not None and independent.high is not None
+    assert clustered.high - clustered.low > 2 * (independent.high - independent.low)
+
+
+@pytest.mark.parametrize(
+    ("events", "trials", "text"),
+    [
+        (0, 2000, "< 3/2000 = 0.15%"),
+        (2000, 2000, "> 1 - 3/2000 = 99.85%"),
+        (2, 2000, "0.1%"),
+        (0, 3, "0 of 3"),
+        (0, 0, "no trials"),
+    ],
+)
+def test_no_rate_is_said_below_what_the_sample_supports(events: int, trials: int, text: str) -> None:
+    """The rule of three takes the place of nought."""
+    rate = rate_of(np.arange(trials) < events, np.arange(trials), rng())
+    assert rate.text == text
+    assert (rate.rate is None) == (events in {0, trials})
+
+
+def test_the_rule_of_three_counts_people_and_not_their_searches() -> None:
+    """Ten searches of one person are no ten people."""
+    rate = rate_of(np.zeros(1000, bool), np.arange(1000) % 100, rng())
+    assert rate.text == "< 3/100 = 3%"
+    assert rate.high == pytest.approx(1 - 0.025 ** (1 / 100), rel=1e-6)
+    assert rate.method == "clopper-pearson over people"
+
+
+def test_the_complement_swaps_hits_for_misses() -> None:
+    """And mirrors the interval."""
+    assert Rate(3, 10, 10, 0.3, 0.1, 0.6, "clopper-pearson").complement == Rate(
+        7, 10, 10, 0.7, 0.4, 0.9, "clopper-pearson"
+    )
+
+
+def test_percentages_keep_three_digits() -> None:
+    """However small."""
+    assert [percent(x) for x in (0.0, 0.000001234, 0.000042, 0.12345, 0.99985, 1.0)] == [
+        "0%", "1.2e-04%", "0.0042%", "12.3%", "99.98%", "100%",
+    ]  # fmt: skip
+
+
+def test_the_threshold_is_the_least_that_meets_the_target() -> None:
+    """Of 1,000 scores a target of 1 % lets ten through, and one step lower would let eleven."""
+    searches = strangers(*np.linspace(0.0, 0.999, 1000))
+    threshold = threshold_at(searches, 0.01, rng())
+    assert fpir(searches, threshold.value, rng()).events == 10
+    lower = float(np.nextafter(np.float32(threshold.value), np.float32(-1)))
+    assert fpir(searches, lower, rng()).events == 11
+    assert threshold.supported
+    assert threshold.low is not None and threshold.high is not None
+    # 4 … 17 of a binomial of 1,000 at 1 %: between the 18th and the 4th greatest score
+    assert (threshold.low, threshold.high) == pytest.approx((0.982, 0.996), abs=1e-6)
+
+
+def test_the_interval_of_a_threshold_holds_the_true_one() -> None:
+    """In 95 % of samples or more; the true threshold of a uniform score is 1 minus the target."""
+    draw = np.random.default_rng(3)
+    held = 0
+    for _ in range(300):
+        threshold = threshold_at(strangers(*draw.random(500)), 0.02, draw)
+        assert threshold.low is not None and threshold.high is not None
+        held += threshold.low <= 0.98 <= threshold.high
+    assert held >= 0.93 * 300
+
+
+def test_a_sample_too_small_for_its_target_says_so() -> None:
+    """1,000 searches cannot show one in 10,000: the threshold lies above all scores, and has no upper end."""
+    threshold = threshold_at(strangers(*np.linspace(0.0, 0.999, 1000)), 1e-4, rng())
+    assert not threshold.supported
+    assert threshold.needed == 30_000
+    assert threshold.high is None
+    assert threshold.value > 0.999
+
+
+def test_searches_of_few_people_have_their_threshold_by_bootstrap() -> None:
+    """The number of people, not of searches, decides what is supported."""
+    threshold = threshold_at(strangers(*np.linspace(0.0, 0.999, 1000), people=50), 0.01, rng())
+    assert (threshold.method, threshold.people, threshold.supported) == ("bootstrap over people", 50, False)
+    assert threshold.low is not None and threshold.low <= threshold.value
+
+
+def test_faces_that_were_not_found_never_set_the_threshold() -> None:
+    """With a target beyond all found faces everything may pass."""
+    assert threshold_at(strangers(0.4, -np.inf, -np.inf, -np.inf), 0.5, rng()).value == LOWEST
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, -0.1])
+def test_impossible_targets_are_refused(target: float) -> None:
+    """A target is a share."""
+    with pytest.raises(ValueError, match="threshold"):
+        threshold_at(strangers(0.1, 0.2), target, rng())
+
+
+def test_a_det_curve_is_what_its_thresholds_give() -> None:
+    """Each point again from the searches, and none below 3/n."""
+    draw = np.random.default_rng(5)
+    others = strangers(*draw.normal(0.2, 0.1, 400))
+    own = listed(*((float(score), bool(score > 0.1)) for score in draw.normal(0.5, 0.2, 300)))
+    curve = det(own, others)
+    assert len(curve.threshold) > 50
+    assert curve.fpir.min() >= 3 / 400
+    assert curve.fnir.min() >= 3 / 300
+    for threshold, false, missed in zip(curve.threshold, curve.fpir, curve.fnir, strict=True):
+        assert fpir(others, threshold, rng()).share == pytest.approx(false)
+        assert 1 - tpir(own, threshold, rng()).share == pytest.approx(missed)
+
+
+def test_there_is_no_det_curve_without_both_kinds_of_searches() -> None:
+    """Nothing is made up."""
+    none = Mated(np.empty(0, np.float32), np.empty(0, bool), np.empty(0, np.int64), np.empty(0, np.int64))
+    assert not len(det(none, strangers(0.1, 0.2, 0.3, 0.4)).fpir)
