@@ -137,7 +137,8 @@ def run_seed(
     """Watch streets of one seed until so many passes and faces are reached; `step` is told the share done."""
     listed = group(Population.WATCHLIST, seed, watchlist)
     pictures = enrolment_crops(listed)
-    galleries = {"embedder": np.stack([enrol(eyes.embedder, crops) for crops in pictures])}
+    enroller = load_eyes().embedder  # as the demo does, in fp32, whatever the precision of the eyes under test
+    galleries = {"embedder": np.stack([enrol(enroller, crops) for crops in pictures])}
     for name, features in BASELINES.items():
         galleries[name] = np.stack([features(crops).mean(axis=0) for crops in pictures])
     own_passes = own_faces = camera = 0
@@ -225,10 +226,15 @@ def main(  # noqa: PLR0917  # a command's parameters are its options
     passes: Annotated[int, typer.Option(min=1, help="Planted passes within working distance, at least.")] = 200,
     faces: Annotated[int, typer.Option(min=1, help="Faces of people who are not listed, at least.")] = 20_000,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, int8 or auto; the watchlist is enrolled in fp32.")
+    ] = "fp32",
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file, too.")] = None,
 ) -> None:
     """Measure the shipped detector, embedder and threshold on fresh synthetic streets."""
-    eyes = load_eyes(threads=threads)
+    if precision not in {"fp32", "bf16", "int8", "auto"}:
+        raise typer.BadParameter(f"{precision!r} is none of fp32, bf16, int8 and auto", param_hint="--precision")
+    eyes = load_eyes(threads=threads, precision=precision)  # type: ignore[arg-type]  # checked above
     tally = Tally({"embedder": Scores(), **{name: Scores() for name in BASELINES}})
     console = Console()
     with Progress(console=console) as progress:
