@@ -24,9 +24,11 @@ from rich.table import Table
 from loadtest.intervals import clopper_pearson
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
+from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.eyes import Eyes, load_eyes
 from pipeline.vision.trials import Stopwatch, Trial, enrolment_crops, watch
+from pipeline.vision.weights import load_weights
 
 TARGET_FPIR: Final = 1 / 2000
 TARGET_TPIR: Final = 0.95
@@ -137,7 +139,9 @@ def run_seed(
     """Watch streets of one seed until so many passes and faces are reached; `step` is told the share done."""
     listed = group(Population.WATCHLIST, seed, watchlist)
     pictures = enrolment_crops(listed)
-    enroller = load_eyes().embedder  # as the demo does, in fp32, whatever the precision of the eyes under test
+    weights = load_weights("embedder")
+    # as the demo does, in fp32, whatever the precision of the eyes under test
+    enroller = TorchEmbedder(weights.tensors, weights.version, backbone=weights.backbone)
     galleries = {"embedder": np.stack([enrol(enroller, crops) for crops in pictures])}
     for name, features in BASELINES.items():
         galleries[name] = np.stack([features(crops).mean(axis=0) for crops in pictures])
