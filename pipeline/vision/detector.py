@@ -51,6 +51,8 @@ class TorchDetector:
         except RuntimeError as error:
             raise ModelError(f"the detector's weights do not fit the network: {error}") from error
         self._forward: Forward = detector_forward(network, device, precision, ceilings)
+        self.precision: Final = precision
+        """The arithmetic that it computes in."""
         self._least_logit = float(np.log(least_score / (1.0 - least_score)))
         self._overlap = overlap
 

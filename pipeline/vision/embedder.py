@@ -43,6 +43,8 @@ class TorchEmbedder:
             raise ModelError(f"the embedder's weights do not fit the network: {error}") from error
         self._forward: Forward = embedder_forward(network, device, precision, ceilings)
         self._version = version
+        self.precision: Final = precision
+        """The arithmetic that it computes in."""
 
     @property
     def dimension(self) -> int:
