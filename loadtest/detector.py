@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from loadtest.intervals import clopper_pearson
 from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.errors import ModelError
+from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.ports import Detector
 from pipeline.records import Detections
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec

@@ -24,9 +24,11 @@ from rich.table import Table
 from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
+from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.eyes import Eyes, load_eyes
 from pipeline.vision.trials import Stopwatch, Trial, enrolment_crops, watch
+from pipeline.vision.weights import load_weights
 
 TARGET_FPIR: Final = 1 / 2000
 TARGET_TPIR: Final = 0.95
@@ -137,7 +139,10 @@ def run_seed(
     """Watch streets of one seed until so many passes and faces are reached; `step` is told the share done."""
     listed = group(Population.WATCHLIST, seed, watchlist)
     pictures = enrolment_crops(listed)
-    galleries = {"embedder": np.stack([enrol(eyes.embedder, crops) for crops in pictures])}
+    weights = load_weights("embedder")
+    # as the demo does, in fp32, whatever the precision of the eyes under test
+    enroller = TorchEmbedder(weights.tensors, weights.version, backbone=weights.backbone)
+    galleries = {"embedder": np.stack([enrol(enroller, crops) for crops in pictures])}
     for name, features in BASELINES.items():
         galleries[name] = np.stack([features(crops).mean(axis=0) for crops in pictures])
     own_passes = own_faces = camera = 0
@@ -225,10 +230,15 @@ def main(  # noqa: PLR0917  # a command's parameters are its options
     passes: Annotated[int, typer.Option(min=1, help="Planted passes within working distance, at least.")] = 200,
     faces: Annotated[int, typer.Option(min=1, help="Faces of people who are not listed, at least.")] = 20_000,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, int8 or auto; the watchlist is enrolled in fp32.")
+    ] = "fp32",
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file, too.")] = None,
 ) -> None:
     """Measure the shipped detector, embedder and threshold on fresh synthetic streets."""
-    eyes = load_eyes(threads=threads)
+    if precision not in {"fp32", "bf16", "int8", "auto"}:
+        raise typer.BadParameter(f"{precision!r} is none of fp32, bf16, int8 and auto", param_hint="--precision")
+    eyes = load_eyes(threads=threads, precision=precision)  # type: ignore[arg-type]  # checked above
     tally = Tally({"embedder": Scores(), **{name: Scores() for name in BASELINES}})
     console = Console()
     with Progress(console=console) as progress:

@@ -31,6 +31,13 @@ class Network(StrEnum):
     EMBEDDER = "embedder"
 
 
+class Backbone(StrEnum):
+    """Networks of the embedder."""
+
+    COMPACT = "compact"
+    RESNET50 = "resnet50"
+
+
 def demo(
     seconds: Annotated[float | None, typer.Option(help="How long the cameras send.")] = None,
     cameras: CameraCount = None,
@@ -154,6 +161,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of people, scenes and first weights.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped weights if not given.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that render the training scenes.")] = 1,
+    backbone: Annotated[
+        Backbone, typer.Option(help="The embedder's network; resnet50 is that of published systems, for a GPU.")
+    ] = Backbone.COMPACT,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
@@ -167,7 +177,7 @@ def train(
     from pipeline.runtime import training as job
 
     with training_progress() as progress:
-        path = job.train(settings, job.Plan(network.value, out, seed, steps, processes), progress)
+        path = job.train(settings, job.Plan(network.value, out, seed, steps, processes, backbone.value), progress)
     typer.echo(f"{path} written")
 
 
@@ -193,7 +203,11 @@ def add_to(app: typer.Typer) -> None:
         )
     )(cameras)
     app.command(
-        epilog=examples("lamppost train detector --out weights", "lamppost train embedder --out weights --processes 2")
+        epilog=examples(
+            "lamppost train detector --out weights",
+            "lamppost train embedder --out weights --processes 2",
+            "lamppost train embedder --backbone resnet50 --device cuda --out weights-resnet50",
+        )
     )(train)
     kafka = typer.Typer(no_args_is_help=True, help="A Kafka on this machine, to try things.")
     kafka.callback()(_kafka)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
@@ -28,6 +27,7 @@ from pipeline.errors import SettingsError
 from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSource, Revoked
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.dimensions import dimension_of, require_dimension
 from pipeline.runtime.gpus import gpu_share
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
@@ -71,13 +71,31 @@ class Looking:
 
 
 def shipped_looking(settings: Settings) -> Looking:
-    """The shipped networks; raises ModelError if they can't be had, SettingsError if they can't be used as set."""
+    """The networks that are set, the shipped ones by default.
+
+    Raises ModelError if they can't be had, SettingsError if they can't be used as set.
+    """
     from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
     from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
     from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
+    from pipeline.vision.own_models import OwnDetector, OwnEmbedder  # noqa: PLC0415  # as above
 
-    eyes = load_eyes(device_of(settings), threads_of(settings), precision_of(settings))
-    return Looking(decode_jpeg, eyes.detector, align, eyes.embedder, eyes.operating_point.threshold)
+    device, vision = device_of(settings), settings.vision
+    eyes = load_eyes(device, threads_of(settings), vision.precision)
+    detector: Detector = eyes.detector
+    embedder: Embedder = eyes.embedder
+    threshold = eyes.operating_point.threshold
+    if vision.detector_model is not None:
+        detector = OwnDetector(vision.detector_model, device=device)
+    if vision.embedder_model is not None:
+        own = OwnEmbedder(vision.embedder_model, device=device)
+        chosen = settings.matching.threshold if own.threshold is None else own.threshold
+        if chosen is None:  # the shipped threshold means nothing for templates of another network
+            raise SettingsError(
+                f"matching.threshold is not set, and {vision.embedder_model} states no `threshold`; set one of them"
+            )
+        embedder, threshold = own, chosen
+    return Looking(decode_jpeg, detector, align, embedder, threshold)
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,7 @@ class WorkerFactory:
         clock = SystemClock()
         connection = connection_of(settings, f"{self.run}.worker-{slot}")
         looking = self.look(settings)
+        require_dimension(connection, looking.embedder.dimension, settings.vision.embedder_model)
         registry = CollectorRegistry()
         # one for both, so that a camera is counted under the same name wherever it is shown
         places = Places(settings.metrics.per_camera_limit)
@@ -196,12 +215,15 @@ def device_of(settings: Settings) -> str:
     raise SettingsError(f"vision.device is {chosen}, but torch sees no GPU here; set it to cpu or auto")
 
 
-def precision_of(settings: Settings) -> Literal["fp32", "bf16"]:
-    """The arithmetic of the networks; auto is float32 on a CPU and bfloat16 on a GPU."""
-    chosen = settings.vision.precision
-    if chosen == "auto":
-        return "fp32" if device_of(settings) == "cpu" else "bf16"
-    return "fp32" if chosen == "float32" else "bf16"
+def with_absolute_models(settings: Settings) -> Settings:
+    """With the manifests' paths absolute: actors have another working folder."""
+    vision = settings.vision
+    paths = {
+        name: path.absolute()
+        for name, path in (("embedder_model", vision.embedder_model), ("detector_model", vision.detector_model))
+        if path is not None
+    }
+    return settings.model_copy(update={"vision": vision.model_copy(update=paths)}) if paths else settings
 
 
 def threads_of(settings: Settings) -> int:
@@ -220,8 +242,10 @@ def run_plan(
     """What the supervisor of `run` keeps alive; `look` gives its workers their eyes.
 
     `gpus` is the number that Ray has, `grows` whether it may get more. Raises SettingsError if workers want a GPU that
-    they would never get.
+    they would never get, ModelError if the manifest of a model of the user's own cannot be used.
     """
+    settings = with_absolute_models(settings)
+    dimension_of(settings)  # a manifest that cannot be used is refused here, before any process is started
     vision = settings.vision
     share = gpu_share(vision.device, vision.gpu_share, settings.run.workers, gpus, grows=grows)
     return RunPlan(

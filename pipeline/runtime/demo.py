@@ -88,7 +88,7 @@ class _Demonstration:
         with ExitStack() as stack:
             self._cameras = CameraProcess(plan, _instruments(settings, plan))
             stack.callback(self._cameras.stop)
-            enrolment = Enrolment(settings.cameras.seed, settings.demo.watchlist_size)
+            enrolment = Enrolment(settings.cameras.seed, settings.demo.watchlist_size, settings.vision.embedder_model)
             stack.callback(enrolment.stop)
             self._wait(lambda: {} if self._up.kafka_ready else {"Kafka": "", **self._awaited_ray()})
             settings = _for_this_run(self._up.settings, self._run)

@@ -53,6 +53,8 @@ def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]
         ("faiss", lambda: [checks.judge_faiss(_installed())]),
         ("GPU", lambda: [_gpu(settings)]),
         ("weights", _weights),
+        ("precision", lambda: [_precision(settings)]),
+        ("own models", lambda: _own_models(settings)),
     ]
 
 
@@ -117,6 +119,32 @@ def _weights() -> list[Finding]:
 
     shipped = {name: load_weights(name).version for name in ("detector", "embedder")}
     return [Finding("weights", Status.OK, ", ".join(f"{name} {digits}" for name, digits in shipped.items()))]
+
+
+def _precision(settings: Settings) -> Finding:
+    """The arithmetic that a worker would choose here; a probe of about a second unless one is set."""
+    import torch  # noqa: PLC0415 - as above
+
+    from pipeline.vision.eyes import load_eyes  # noqa: PLC0415 - imports torch
+
+    wanted = settings.vision.device
+    device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    eyes = load_eyes(device, settings.vision.threads or 1, settings.vision.precision)
+    found = f"detector {eyes.detector.precision}, embedder {eyes.embedder.precision} (vision.precision="
+    return Finding("precision", Status.OK, f"{found}{settings.vision.precision})")
+
+
+def _own_models(settings: Settings) -> list[Finding]:
+    """The networks of the user's own, loaded and probed as a worker does; nothing if none is set."""
+    from pipeline.vision.own_models import OwnDetector, OwnEmbedder  # noqa: PLC0415 - imports torch
+
+    found = []
+    if (path := settings.vision.detector_model) is not None:
+        found.append(Finding("own detector", Status.OK, f"{path}, version {OwnDetector(path).version}"))
+    if (path := settings.vision.embedder_model) is not None:
+        own = OwnEmbedder(path)
+        found.append(Finding("own embedder", Status.OK, f"{path}, dimension {own.dimension}, version {own.version}"))
+    return found
 
 
 def library_versions() -> dict[str, str]:

@@ -9,26 +9,47 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import ModelError
 from pipeline.local.artifacts import cache_folder
+from pipeline.vision.model_manifest import read_model_manifest
 
 FOLDER = "watchlists"
 GENERATORS = ("pipeline.synthetic", "pipeline.vision")
 """What a template depends on: every source and weights file of these packages goes into the key."""
 
 
-def cached_templates(seed: int, size: int) -> NDArray[np.float32] | None:
-    """The templates float32[size,d] of watchlist group `seed`, if this generator has made them before."""
+def model_key(manifest: Path | None) -> str:
+    """What tells an embedder's templates from those of others in the cache: empty for the shipped one.
+
+    Raises ModelError if the manifest cannot be read.
+    """
+    if manifest is None:
+        return ""
+    digest = hashlib.sha256()
+    for file in (manifest, manifest.parent / read_model_manifest(manifest, "embedder").file):
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise ModelError(f"the model's file {file} cannot be read: {error.strerror}") from error
+    return f"{digest.hexdigest()[:16]}-"
+
+
+def cached_templates(seed: int, size: int, model: str = "") -> NDArray[np.float32] | None:
+    """The templates float32[size,d] of watchlist group `seed`, if this generator has made them before.
+
+    `model` is what `model_key` says of the embedder.
+    """
     try:
-        with _file(seed, size).open("rb") as file:
+        with _file(seed, size, model).open("rb") as file:
             templates: NDArray[np.float32] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None  # not there, or cut off: they are made anew
     return templates if templates.ndim == 2 and len(templates) == size else None
 
 
-def keep_templates(seed: int, size: int, templates: NDArray[np.float32]) -> None:
+def keep_templates(seed: int, templates: NDArray[np.float32], model: str = "") -> None:
     """Keep templates for the next time; a cache that cannot be written is no reason to stop."""
-    path = _file(seed, size)
+    path = _file(seed, len(templates), model)
     part = path.with_suffix(f".part-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,8 +60,8 @@ def keep_templates(seed: int, size: int, templates: NDArray[np.float32]) -> None
         part.unlink(missing_ok=True)
 
 
-def _file(seed: int, size: int) -> Path:
-    return cache_folder() / FOLDER / f"{_digest()}-{seed}-{size}.npy"
+def _file(seed: int, size: int, model: str) -> Path:
+    return cache_folder() / FOLDER / f"{_digest()}-{model}{seed}-{size}.npy"
 
 
 def _digest() -> str:

@@ -89,10 +89,14 @@ class Vision(Section):
     """The word auto, cpu, cuda or cuda:N; auto takes a GPU if there is one. A Ray of your own chooses which."""
     gpu_share: Annotated[float, Field(ge=0.0001, le=1)] | None = None
     """Share of a GPU that each worker takes; None: workers are spread evenly over the GPUs that there are."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the networks; auto takes what the device is fastest at within the checked accuracy."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Arithmetic of the shipped networks; auto: bf16 on a GPU, on a CPU what a short probe at start finds fastest."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
+    embedder_model: Path | None = None
+    """Manifest (TOML) of an embedder of your own, as docs/models.md describes; None: the shipped one."""
+    detector_model: Path | None = None
+    """Manifest (TOML) of a detector of your own; None: the shipped one."""
 
 
 class Matching(Section):
@@ -101,7 +105,7 @@ class Matching(Section):
     shards: Annotated[int, Field(ge=1, le=1_000)] = 2
     """Shards that the watchlist is split over."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
-    """Cosine from which a candidate is a match; None: the one shipped with the weights."""
+    """Cosine from which a candidate is a match; None: the one that came with the embedder."""
     top_k: Annotated[int, Field(ge=1, le=16)] = 3
     """Candidates asked of each shard for each face; 16 at most, whose references still travel in one call."""
     on_shard_loss: Literal["wait", "degrade"] = "wait"

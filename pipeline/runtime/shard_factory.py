@@ -11,8 +11,8 @@ from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.shard import FaissShard
 from pipeline.matching.view import WatchlistView
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.dimensions import dimension_of
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.watchlist import DIMENSION
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
 from pipeline.telemetry.places import Places
@@ -31,9 +31,10 @@ class ShardFactory:
     def __call__(self, number: int) -> ShardParts:
         """The parts of shard `number`; raises LamppostError if one of them can't be had."""
         settings = self.settings
-        index = InnerProductIndex(DIMENSION, threads=search_threads_of(settings))
+        dimension = dimension_of(settings)
+        index = InnerProductIndex(dimension, threads=search_threads_of(settings))
         shard = FaissShard(number, index)
-        view = WatchlistView(index, shard=number, shards=settings.matching.shards, dimension=DIMENSION)
+        view = WatchlistView(index, shard=number, shards=settings.matching.shards, dimension=dimension)
         registry = CollectorRegistry()
         telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
         feed = TopicReader(connection_of(settings, f"{self.run}.shard-{number}"), WATCHLIST)

@@ -1,8 +1,9 @@
 """The job behind ``lamppost train``: train a network on people who do not exist, and write what can be shipped.
 
-The folder gets ``detector.safetensors`` and ``embedder.safetensors``, and ``manifest.json`` with their SHA-256 sums and
-the operating point, which is chosen after the embedder with the detector of the folder, or the shipped one if the
-folder has none. Checkpoints lie in ``checkpoints/``: the same command after an interruption goes on where it was.
+The folder gets ``detector.safetensors`` and ``embedder.safetensors``, and ``manifest.json`` with their SHA-256 sums,
+the ceilings of the activations that int8 needs, and the operating point, which is chosen after the embedder with the
+detector of the folder, or the shipped one if the folder has none. Checkpoints lie in ``checkpoints/``: the same command
+after an interruption goes on where it was.
 """
 
 import hashlib
@@ -17,8 +18,11 @@ from torch import Tensor
 
 from pipeline.errors import ResourceError
 from pipeline.runtime.settings import Settings
+from pipeline.vision.backbones import Backbone
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
+from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
+from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
 from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
 from pipeline.vision.training.operating_point import choose_operating_point
@@ -49,6 +53,8 @@ class Plan(NamedTuple):
     steps: int | None = None
     processes: int = 1
     """Processes that render the training scenes."""
+    backbone: Backbone = "compact"
+    """The embedder's network; a detector has one alone."""
 
 
 def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
@@ -61,10 +67,12 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
         torch.set_num_threads(settings.vision.threads)
     tensors = _trained(plan, device, progress)
     try:
-        path = _write_weights(plan.folder, plan.network, tensors)
+        path = _write_weights(plan, tensors)
         if plan.network == "embedder":
-            point = _operating_point(plan, tensors, path, device, progress)
-            _write_manifest(plan.folder, point)
+            detector = _detector(plan, device)
+            point = _operating_point(plan, path, detector, device, progress)
+            ceilings = _embedder_ceilings(plan, tensors, detector)
+            _write_manifest(plan.folder, point, embedder=_shipped(path, plan.backbone, ceilings))
         elif (plan.folder / MANIFEST).exists():
             _write_manifest(plan.folder, load_manifest(plan.folder).operating_point)
     except OSError as error:
@@ -87,39 +95,65 @@ def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
             progress=progress,
         )  # fmt: skip
     return train_embedder(
-        EmbedderPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes, progress=progress
-    )
+        EmbedderPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
+        backbone=plan.backbone, progress=progress,
+    )  # fmt: skip
 
 
-def _write_weights(folder: Path, network: NetworkName, tensors: dict[str, Tensor]) -> Path:
-    path = folder / f"{network}.safetensors"
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+def _write_weights(plan: Plan, tensors: dict[str, Tensor]) -> Path:
+    """Write the state dict; the large backbone's in fp16, which halves the file."""
+    path = plan.folder / f"{plan.network}.safetensors"
+    half = plan.network == "embedder" and plan.backbone != "compact"
+    kept = {name: each.half() if half and each.is_floating_point() else each for name, each in tensors.items()}
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
     return path
 
 
+def _detector(plan: Plan, device: str) -> TorchDetector:
+    """The detector of the folder, or the shipped one."""
+    path = plan.folder / "detector.safetensors"
+    return TorchDetector(load(path.read_bytes()) if path.exists() else load_weights("detector").tensors, device=device)
+
+
 def _operating_point(
-    plan: Plan, embedder: dict[str, Tensor], path: Path, device: str, progress: Progress
+    plan: Plan, path: Path, detector: TorchDetector, device: str, progress: Progress
 ) -> OperatingPoint:
-    detector = plan.folder / "detector.safetensors"
-    tensors = load(detector.read_bytes()) if detector.exists() else load_weights("detector").tensors
     return choose_operating_point(
-        TorchDetector(tensors, device=device),
-        TorchEmbedder(embedder, _digest(path)[:VERSION_DIGITS], device=device),
+        detector,
+        TorchEmbedder(load(path.read_bytes()), _digest(path)[:VERSION_DIGITS], device=device, backbone=plan.backbone),
         seed=plan.seed,
         progress=lambda done, total: progress("threshold", done, total, float("nan")),
     )
 
 
-def _write_manifest(folder: Path, point: OperatingPoint) -> None:
-    detector = folder / "detector.safetensors"
-    if not detector.exists():
-        detector.write_bytes((shipped_folder() / load_manifest().detector.file).read_bytes())
-    files = {
-        name: ShippedFile(f"{name}.safetensors", _digest(folder / f"{name}.safetensors"))
-        for name in ("detector", "embedder")
-    }
-    manifest = Manifest(files["detector"], files["embedder"], point)
+def _embedder_ceilings(plan: Plan, tensors: dict[str, Tensor], detector: TorchDetector) -> dict[str, float]:
+    if plan.backbone != "compact":
+        return {}
+    network = EmbedderNetwork()
+    network.load_state_dict(tensors)
+    return embedder_ceilings(network, detector, plan.seed)
+
+
+def _write_manifest(folder: Path, point: OperatingPoint, embedder: ShippedFile | None = None) -> None:
+    """Write the manifest; the embedder's part stays as it is unless a new one is given."""
+    manifest = Manifest(_detector_part(folder), embedder or load_manifest(folder).embedder, point)
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def _detector_part(folder: Path) -> ShippedFile:
+    """What the manifest says of the folder's detector, which is the shipped one unless another was trained there."""
+    path, shipped = folder / "detector.safetensors", load_manifest().detector
+    if not path.exists():
+        path.write_bytes((shipped_folder() / shipped.file).read_bytes())
+    if _digest(path) == shipped.sha256 and shipped.ceilings:
+        return shipped
+    network = DetectorNetwork()
+    network.load_state_dict(load(path.read_bytes()))
+    return _shipped(path, "compact", detector_ceilings(network))
+
+
+def _shipped(path: Path, backbone: Backbone, ceilings: dict[str, float]) -> ShippedFile:
+    return ShippedFile(path.name, _digest(path), backbone, ceilings)
 
 
 def _digest(path: Path) -> str:

@@ -12,6 +12,7 @@ from pipeline.catalog.topics import WATCHLIST
 from pipeline.errors import InputError, WatchlistError
 from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.connections import connection_of
+from pipeline.runtime.dimensions import dimension_of
 from pipeline.runtime.enrolment import Enrolment
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.watchlist_files import parse_expiry, read_entries, read_template
@@ -23,8 +24,6 @@ from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
 from pipeline.wire import watchlist as codec
 
-DIMENSION: Final = 128
-"""d of the shipped embedder, which every template has to have."""
 CHUNK: Final = 500
 """Entries per call of the writer; progress moves on after each."""
 READ_SECONDS: Final = 60.0
@@ -66,8 +65,9 @@ def load(settings: Settings, file: Path, progress: Progress) -> Loaded:
     Raises InputError or WatchlistError as `read_entries` does, BrokerError if Kafka does not take them.
     """
     connection = connection_of(settings)
-    entries = read_entries(file, DIMENSION, settings.watchlist.list_id)
-    _write(connection, [codec.encode(entry, DIMENSION) for entry in entries], progress)
+    dimension = dimension_of(settings)
+    entries = read_entries(file, dimension, settings.watchlist.list_id)
+    _write(connection, [codec.encode(entry, dimension) for entry in entries], progress)
     return Loaded(len(entries), expired_already(entries, time.time_ns()))
 
 
@@ -88,7 +88,7 @@ def load_synthetic(settings: Settings, enrolling: Progress) -> Loaded:
     finally:
         enrolment.stop()
     entries = [msgspec.structs.replace(entry, list_id=settings.watchlist.list_id) for entry in enrolment.entries]
-    _write(connection, [codec.encode(entry, DIMENSION) for entry in entries])
+    _write(connection, [codec.encode(entry, len(entry.template)) for entry in entries])
     return Loaded(len(entries), "")
 
 
@@ -109,7 +109,7 @@ def add(settings: Settings, entry: str, template: Path, reference: str = "", exp
     expires_ns = None if expires is None else parse_expiry(expires, "--expires")
     listed = WatchlistEntry(entry, read_template(template), reference, settings.watchlist.list_id, expires_ns)
     try:
-        record = codec.encode(listed, DIMENSION)
+        record = codec.encode(listed, dimension_of(settings))
     except WatchlistError as error:
         raise WatchlistError(f"{template}: {error}") from error
     _write(connection, [record])
@@ -120,7 +120,7 @@ def remove(settings: Settings, entry: str) -> None:
     """Take one entry off the watchlist; raises InputError if no record of that id is there."""
     connection = connection_of(settings)
     removal = codec.encode_removal(entry)
-    there = read(connection)
+    there = read(connection, dimension_of(settings))
     if entry not in there.entries and entry not in there.refused:
         raise InputError(f"nobody on the watchlist has the id {entry!r}; `lamppost watchlist show` lists the ids")
     _write(connection, [removal])
@@ -128,7 +128,7 @@ def remove(settings: Settings, entry: str) -> None:
 
 def listing(settings: Settings) -> tuple[list[Listed], list[str]]:
     """Everyone sought at this moment by entry id, and a sentence for each record that is no entry."""
-    there = read(connection_of(settings))
+    there = read(connection_of(settings), dimension_of(settings))
     rows = [
         Listed(entry.entry, entry.list_id, entry.reference, _iso(entry.expires_ns))
         for _, entry in sorted(there.entries.items())
@@ -136,25 +136,25 @@ def listing(settings: Settings) -> tuple[list[Listed], list[str]]:
     return rows, list(there.refused.values())
 
 
-def read(connection: Connection) -> Sought:
+def read(connection: Connection, dimension: int) -> Sought:
     """The watchlist up to its end at this moment; raises BrokerError if Kafka or the topic is not there."""
     probe(connection)
     reader = TopicReader(connection, WATCHLIST)
     try:
-        return last_words(reader.read_to(reader.ends(), READ_SECONDS))
+        return last_words(reader.read_to(reader.ends(), READ_SECONDS), dimension)
     finally:
         reader.close()
 
 
-def last_words(records: Iterable[ConsumedRecord]) -> Sought:
-    """What records of the topic, in their order, leave standing."""
+def last_words(records: Iterable[ConsumedRecord], dimension: int) -> Sought:
+    """What records of the topic, in their order, leave standing; templates have `dimension` components."""
     sought = Sought({}, {})
     for record in records:
         key = (record.key or b"").decode(errors="replace")
         sought.entries.pop(key, None)
         sought.refused.pop(key, None)
         try:
-            said = codec.decode(record.key, record.value, record.headers, DIMENSION)
+            said = codec.decode(record.key, record.value, record.headers, dimension)
         except WatchlistError as error:
             sought.refused[key] = f"offset {record.offset}: {error}"
             continue

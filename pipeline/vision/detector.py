@@ -5,14 +5,14 @@ from typing import Final
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import ModelError
 from pipeline.records import Detections
-from pipeline.vision.embedder import Precision, to_input
-from pipeline.vision.networks import DETECTOR_STRIDE, DetectorNetwork, fuse
+from pipeline.vision.forward import Forward, Precision
+from pipeline.vision.networks import DETECTOR_STRIDE, DetectorNetwork
+from pipeline.vision.precision import detector_forward
 
 INPUT_WIDTH: Final = 640
 INPUT_HEIGHT: Final = 368
@@ -37,25 +37,25 @@ class TorchDetector:
         precision: Precision = "fp32",
         least_score: float = 0.6,
         overlap: float = 0.4,
+        ceilings: Mapping[str, float] | None = None,
     ) -> None:
-        """Build the network from a state dict.
+        """Build the network from a state dict; `ceilings` of its activations are needed for int8.
 
         Faces below `least_score` (0 … 1) are dropped, and of two boxes whose intersection over union is above
-        `overlap` the better stays. Raises ModelError if the weights do not fit the network.
+        `overlap` the better stays. Raises ModelError if the weights do not fit the network, or the precision cannot be
+        had.
         """
         network = DetectorNetwork()
         try:
             network.load_state_dict(dict(weights))
         except RuntimeError as error:
             raise ModelError(f"the detector's weights do not fit the network: {error}") from error
-        self._device = torch.device(device)
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        fused = fuse(network.eval()).to(self._device, self._dtype)
-        self._network = fused.to(memory_format=torch.channels_last)
+        self._forward: Forward = detector_forward(network, device, precision, ceilings)
+        self.precision: Final = precision
+        """The arithmetic that it computes in."""
         self._least_logit = float(np.log(least_score / (1.0 - least_score)))
         self._overlap = overlap
 
-    @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Return the faces of each BGR image, uint8[H, W, 3], in pixels of that image, the best score first."""
         found: list[Detections] = []
@@ -63,7 +63,7 @@ class TorchDetector:
             chunk = images[first : first + CHUNK]
             pixels = np.zeros((len(chunk), INPUT_HEIGHT, INPUT_WIDTH, 3), np.uint8)
             scales = [letterbox(image, out) for image, out in zip(chunk, pixels, strict=True)]
-            raw = self._network(to_input(pixels, self._device, self._dtype)).float().cpu().numpy()
+            raw = self._forward(pixels).numpy()
             found += [
                 self._faces(cells, scale, image.shape) for cells, scale, image in zip(raw, scales, chunk, strict=True)
             ]
@@ -89,10 +89,15 @@ class TorchDetector:
         )
 
 
-def letterbox(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> float:
-    """Scale an image down to fit into the top left of `out`, and return the factor (1 if it fits already)."""
+def letterbox(
+    image: NDArray[np.uint8], out: NDArray[np.uint8], within: tuple[int, int] = (INPUT_WIDTH, INPUT_HEIGHT - 8)
+) -> float:
+    """Scale an image down to fit into the top left of `out`, and return the factor (1 if it fits already).
+
+    It takes at most the width and height `within`.
+    """
     height, width = image.shape[:2]
-    scale: float = min(1.0, INPUT_WIDTH / width, (INPUT_HEIGHT - 8) / height)
+    scale: float = min(1.0, within[0] / width, within[1] / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     target = out[: size[1], : size[0]]
     if scale == 1.0:

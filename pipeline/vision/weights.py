@@ -1,7 +1,7 @@
 """The shipped weights: safetensors beside a manifest of their SHA-256 sums."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final, Literal
@@ -12,17 +12,22 @@ from safetensors.torch import load
 from torch import Tensor
 
 from pipeline.errors import ModelError
+from pipeline.vision.backbones import Backbone
 
 VERSION_DIGITS: Final = 12
 
 NetworkName = Literal["detector", "embedder"]
 
 
-class ShippedFile(msgspec.Struct, frozen=True):
+class ShippedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One network's file in the package."""
 
     file: str
     sha256: str
+    backbone: Backbone = "compact"
+    """The embedder's network; a detector has one alone."""
+    ceilings: dict[str, float] = msgspec.field(default_factory=dict)
+    """By the name of each convolution, the ceiling of its input's activations, for int8; empty where int8 is not."""
 
 
 class OperatingPoint(msgspec.Struct, frozen=True):
@@ -49,10 +54,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A network's state dict and the first digits of its file's SHA-256."""
+    """A network's state dict, the first digits of its file's SHA-256, and what the manifest says of it."""
 
     tensors: dict[str, Tensor]
     version: str
+    backbone: Backbone = "compact"
+    ceilings: dict[str, float] = field(default_factory=dict)
 
 
 def shipped_folder() -> Traversable:
@@ -93,4 +100,4 @@ def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weight
         tensors = load(content)
     except SafetensorError as error:
         raise ModelError(f"the {name}'s weights are no safetensors file: {path} ({error})") from error
-    return Weights(tensors, digest[:VERSION_DIGITS])
+    return Weights(tensors, digest[:VERSION_DIGITS], shipped.backbone, shipped.ceilings)

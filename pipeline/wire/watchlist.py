@@ -106,6 +106,16 @@ def decode(
     return entry
 
 
+def dimension_in(value: bytes | None) -> int | None:
+    """The components of the template in a record's value, unchecked; None if it holds no entry."""
+    if not value:
+        return None
+    try:
+        return _decoder.decode(value).dimension
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def check(entry: WatchlistEntry, dimension: int) -> None:
     """Raise WatchlistError unless the entry can be searched.
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +16,11 @@ from pipeline.runtime.settings import Settings
 def test_every_check_is_made_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says what it found; none of them breaks down."""
     monkeypatch.setattr(doctor, "_weights", lambda: [Finding("weights", Status.OK, "not looked at here")])
+    monkeypatch.setattr(doctor, "_precision", lambda _: Finding("precision", Status.OK, "not looked at here"))
     findings = list(doctor.examine(Settings()))
     assert [finding.check for finding in findings] == [
-        "Python", "cores", "memory", "disk", "/dev/shm", "socket folder", "clock", "faiss", "GPU", "weights", "Ray",
-        "Kafka",
+        "Python", "cores", "memory", "disk", "/dev/shm", "socket folder", "clock", "faiss", "GPU", "weights",
+        "precision", "Ray", "Kafka",
     ]  # fmt: skip
     assert [finding for finding in findings if not finding.found or "could not be looked at" in finding.found] == []
 
@@ -58,3 +60,17 @@ def test_the_exit_code_says_whether_something_will_not_work(
         cli.main()
     assert ended.value.code == code
     assert f"thing\t{status}\tas it is\tdo this" in capsys.readouterr().out.splitlines()
+
+
+def test_the_precision_that_workers_would_compute_in_is_told() -> None:
+    """As set, or as the probe finds."""
+    settings = Settings.model_validate({"vision": {"precision": "bf16", "device": "cpu"}})
+    assert doctor._precision(settings).found == "detector bf16, embedder bf16 (vision.precision=bf16)"
+
+
+def test_own_models_are_loaded_and_refused_as_a_worker_does(tmp_path: Path) -> None:
+    """A manifest that is not there is found before a run; without one there is nothing to tell."""
+    assert doctor._own_models(Settings()) == []
+    settings = Settings.model_validate({"vision": {"embedder_model": tmp_path / "gone.toml"}})
+    with pytest.raises(ModelError, match=r"gone\.toml"):
+        doctor._own_models(settings)

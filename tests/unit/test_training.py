@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.errors import ModelError, ResourceError
 from pipeline.runtime import training
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.training import Plan
+from pipeline.vision.backbones import backbone_network
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
 from pipeline.vision.weights import OperatingPoint, load_manifest, load_weights
 
@@ -24,13 +26,15 @@ def nothing(stage: str, done: int, total: int, loss: float) -> None:
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks with their first weights, in no time."""
     monkeypatch.setattr(training, "train_detector", lambda *_, **__: DetectorNetwork().state_dict())
-    monkeypatch.setattr(training, "train_embedder", lambda *_, **__: EmbedderNetwork().state_dict())
+    monkeypatch.setattr(training, "train_embedder", lambda *_, backbone, **__: backbone_network(backbone).state_dict())
 
     def choose(*_: Any, progress: Any, **__: Any) -> OperatingPoint:
         progress(1, 1)
         return POINT
 
     monkeypatch.setattr(training, "choose_operating_point", choose)
+    monkeypatch.setattr(training, "detector_ceilings", lambda *_: {"early.0": 2.5})
+    monkeypatch.setattr(training, "embedder_ceilings", lambda *_: {"body.2.0": 1.5})
 
 
 @pytest.mark.usefixtures("untrained")
@@ -45,6 +49,25 @@ def test_both_networks_can_be_loaded_from_the_folder_with_their_sums(tmp_path: P
     assert load_weights("detector", tmp_path).tensors.keys() == DetectorNetwork().state_dict().keys()
     assert load_weights("embedder", tmp_path).tensors.keys() == EmbedderNetwork().state_dict().keys()
     assert ("threshold", True) in seen
+    assert load_weights("detector", tmp_path).ceilings == {"early.0": 2.5}
+    assert load_weights("embedder", tmp_path).ceilings == {"body.2.0": 1.5}
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_shipped_detector_keeps_its_ceilings_beside_a_new_embedder(tmp_path: Path) -> None:
+    """It is the same file, so they are not looked for again."""
+    training.train(Settings(), Plan("embedder", tmp_path), nothing)
+    assert load_weights("detector", tmp_path).ceilings == load_weights("detector").ceilings
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_large_backbone_is_written_in_fp16_and_named(tmp_path: Path) -> None:
+    """A loader has to know the network, and int8 is not there for it."""
+    path = training.train(Settings(), Plan("embedder", tmp_path, backbone="resnet50"), nothing)
+    weights = load_weights("embedder", tmp_path)
+    assert path.stat().st_size <= 48_000_000
+    assert (weights.backbone, weights.ceilings) == ("resnet50", {})
+    assert weights.tensors["stem.0.weight"].dtype == torch.float16
 
 
 @pytest.mark.usefixtures("untrained")

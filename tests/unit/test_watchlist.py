@@ -6,8 +6,9 @@ import pytest
 from pipeline.errors import InputError, SettingsError
 from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
 from pipeline.runtime import watchlist
+from pipeline.runtime.dimensions import SHIPPED_DIMENSION as DIMENSION
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.watchlist import DIMENSION, Listed, expired_already, last_words
+from pipeline.runtime.watchlist import Listed, expired_already, last_words
 from pipeline.vision.networks import EMBEDDING
 from pipeline.wire import watchlist as codec
 
@@ -40,7 +41,8 @@ def test_the_last_word_on_each_entry_stands() -> None:
             codec.encode(entry("c"), DIMENSION),
             codec.encode_removal("c"),
             codec.encode(entry("c", axis=2), DIMENSION),
-        )
+        ),
+        DIMENSION,
     )
     assert {name: listed.reference for name, listed in sought.entries.items()} == {"a": "new", "c": ""}
     assert sought.entries["c"].template[2] == 1
@@ -50,10 +52,10 @@ def test_the_last_word_on_each_entry_stands() -> None:
 def test_a_record_that_is_no_entry_is_told_and_can_be_replaced() -> None:
     """Shards pass it over, so `show` says that it is there."""
     garbage = OutgoingRecord("watchlist", b"a", b"garbage", ())
-    sought = last_words(consumed(codec.encode(entry("a"), DIMENSION), garbage))
+    sought = last_words(consumed(codec.encode(entry("a"), DIMENSION), garbage), DIMENSION)
     assert (list(sought.entries), list(sought.refused)) == ([], ["a"])
     assert "offset 1" in sought.refused["a"]
-    assert last_words(consumed(garbage, codec.encode(entry("a"), DIMENSION))).refused == {}
+    assert last_words(consumed(garbage, codec.encode(entry("a"), DIMENSION)), DIMENSION).refused == {}
 
 
 def test_a_listing_shows_ids_and_times_and_never_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +63,7 @@ def test_a_listing_shows_ids_and_times_and_never_a_template(monkeypatch: pytest.
     records = consumed(
         codec.encode(entry("b"), DIMENSION), codec.encode(entry("a", 1, "case/9", 1_000_000_000), DIMENSION)
     )
-    monkeypatch.setattr(watchlist, "read", lambda _: last_words(records))
+    monkeypatch.setattr(watchlist, "read", lambda _, dimension: last_words(records, dimension))
     rows, refused = watchlist.listing(Settings.model_validate({"kafka": {"brokers": "kafka:9092"}}))
     assert rows == [Listed("a", "default", "case/9", "1970-01-01T00:00:01+00:00"), Listed("b", "default", "", "")]
     assert refused == []
@@ -69,7 +71,7 @@ def test_a_listing_shows_ids_and_times_and_never_a_template(monkeypatch: pytest.
 
 def test_an_id_that_nobody_has_is_not_removed_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistyped id would leave the person on the watchlist."""
-    monkeypatch.setattr(watchlist, "read", lambda _: last_words(consumed(codec.encode(entry("a"), DIMENSION))))
+    monkeypatch.setattr(watchlist, "read", lambda _, d: last_words(consumed(codec.encode(entry("a"), DIMENSION)), d))
     with pytest.raises(InputError, match="'aa'"):
         watchlist.remove(Settings.model_validate({"kafka": {"brokers": "kafka:9092"}}), "aa")
 

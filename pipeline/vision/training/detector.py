@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.vision.decode import decode_jpeg
-from pipeline.vision.embedder import to_input
+from pipeline.vision.forward import to_input
 from pipeline.vision.networks import DETECTOR_OUTPUTS, DETECTOR_STRIDE, DetectorNetwork
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.scenes import Scene, render_scenes

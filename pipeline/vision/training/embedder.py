@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.synthetic.seeds import Population, person_seed
-from pipeline.vision.embedder import to_input
-from pipeline.vision.networks import EMBEDDING, EmbedderNetwork
+from pipeline.vision.backbones import Backbone, backbone_network
+from pipeline.vision.forward import to_input
+from pipeline.vision.networks import EMBEDDING
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.patches import VIEWS, Patches, load_or_render
 
@@ -117,10 +118,10 @@ def _class_means(network: nn.Module, patches: Patches, plan: EmbedderPlan, devic
 class _Trainer:
     """The state of a training run between two steps."""
 
-    def __init__(self, plan: EmbedderPlan, device: torch.device) -> None:
+    def __init__(self, plan: EmbedderPlan, backbone: Backbone, device: torch.device) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.device, self.step = plan, device, 0
-        self.network = EmbedderNetwork().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
+        self.network = backbone_network(backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
         self.classes = nn.Parameter(torch.zeros(plan.people, EMBEDDING, device=device))
         self.optimiser = torch.optim.AdamW(
             [
@@ -176,6 +177,7 @@ def train_embedder(
     device: str = "cpu",
     processes: int = 1,
     checkpoint_every: int = 200,
+    backbone: Backbone = "compact",
     progress: Progress,
 ) -> dict[str, Tensor]:
     """Train an embedder on synthetic people and return its state dict.
@@ -191,8 +193,8 @@ def train_embedder(
         processes,
         lambda stage, done, total: progress(stage, done, total, float("nan")),
     )
-    trainer = _Trainer(plan, torch.device(device))
-    checkpoint = folder / "embedder.pt"
+    trainer = _Trainer(plan, backbone, torch.device(device))
+    checkpoint = folder / ("embedder.pt" if backbone == "compact" else f"embedder-{backbone}.pt")
     saved = load_checkpoint(checkpoint, plan)
     if saved is not None:
         trainer.restore(saved)

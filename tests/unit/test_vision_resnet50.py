@@ -1,0 +1,71 @@
+"""The large backbone: its shape, its file, and that it trains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from pipeline.errors import ModelError
+from pipeline.vision.backbones import backbone_network
+from pipeline.vision.embedder import TorchEmbedder
+from pipeline.vision.resnet50 import ResNet50
+from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
+from pipeline.vision.weights import load_weights
+
+LARGEST_FILE = 48_000_000
+
+
+@pytest.fixture(scope="module")
+def half() -> bytes:
+    """First weights in fp16, as training would write them."""
+    torch.manual_seed(0)
+    state = backbone_network("resnet50").state_dict()
+    return save({name: each.half() if each.is_floating_point() else each for name, each in state.items()})
+
+
+def test_weights_of_fp16_take_at_most_48_mb(half: bytes) -> None:
+    """What is shipped has a limit."""
+    assert 40_000_000 < len(half) <= LARGEST_FILE
+
+
+def test_templates_of_fp16_weights_have_128_components(half: bytes) -> None:
+    """The same crops and templates as the compact network's."""
+    embedder = TorchEmbedder(load(half), "x", backbone="resnet50")
+    templates = embedder.embed(np.random.default_rng(0).integers(0, 255, (2, 112, 112, 3), dtype=np.uint8))
+    assert templates.shape == (2, embedder.dimension) == (2, 128)
+    assert np.allclose(np.linalg.norm(templates, axis=1), 1.0, atol=1e-5)
+
+
+def test_no_pooling_before_the_last_stage_leaves_7x7_cells() -> None:
+    """Stride 2 at the first convolution and at three stages."""
+    network = ResNet50(width=8).eval()
+    cells = network.body(network.stem(torch.zeros(1, 3, 112, 112)))
+    assert cells.shape == (1, 256, 7, 7)
+
+
+def test_a_small_step_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The loop of the compact network, with a narrow one of this kind, changes its weights and keeps a checkpoint."""
+    torch.manual_seed(0)
+    narrow = ResNet50(width=8)
+    before = narrow.stem[0].weight.detach().clone()
+    monkeypatch.setattr("pipeline.vision.training.embedder.backbone_network", lambda _: narrow)
+    losses: list[float] = []
+    after = train_embedder(
+        EmbedderPlan(people=64, steps=1),
+        tmp_path,
+        backbone="resnet50",
+        progress=lambda stage, _, __, loss: losses.append(loss) if stage == "train" else None,
+    )
+    assert np.isfinite(losses).all()
+    assert not torch.equal(before, after["stem.0.weight"])
+    assert (tmp_path / "embedder-resnet50.pt").exists()
+
+
+def test_weights_of_the_other_backbone_are_refused(half: bytes) -> None:
+    """Each network takes its own alone."""
+    with pytest.raises(ModelError, match="embedder's weights"):
+        TorchEmbedder(load(half), "x")
+    with pytest.raises(ModelError, match="embedder's weights"):
+        TorchEmbedder(load_weights("embedder").tensors, "x", backbone="resnet50")
