@@ -73,7 +73,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         run=Run(workers=1, partitions=4),
         matching=Matching(shards=1),
         overload=Overload(policy="block"),
-        vision=Vision(threads=1),
+        vision=Vision(threads=1, precision="fp32"),
     )
     available = sorted(os.sched_getaffinity(0))
     cores = frozenset(available[-1:])
