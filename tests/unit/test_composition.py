@@ -30,6 +30,7 @@ def test_the_metrics_server_stops_though_the_outbox_cannot_be_closed(monkeypatch
     """Its port is free for the successor, and what went wrong is said all the same."""
     stops: list[str] = []
     monkeypatch.setattr(composition, "KafkaOutbox", StuckOutbox)
+    monkeypatch.setattr(composition, "require_dimension", lambda *_: None)  # it would look into Kafka's watchlist
     monkeypatch.setattr(
         composition, "serve", lambda *_: SimpleNamespace(port=1, stop=lambda: stops.append("metrics server"))
     )
