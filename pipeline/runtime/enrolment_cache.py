@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.local.artifacts import cache_folder
 from pipeline.vision.model_manifest import read_model_manifest
 
 FOLDER = "watchlists"
-GENERATORS = ("pipeline.synthetic", "pipeline.vision")
+GENERATORS = ("pipeline.catalog", "pipeline.synthetic", "pipeline.vision")
 """What a template depends on: every source and weights file of these packages goes into the key."""
 
 
@@ -57,7 +58,8 @@ def keep_templates(seed: int, templates: NDArray[np.float32], model: str = "") -
             np.save(file, templates, allow_pickle=False)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _file(seed: int, size: int, model: str) -> Path:

@@ -25,8 +25,8 @@ def choose_operating_point(
     detector: Detector,
     embedder: Embedder,
     *,
-    target_fpir: float = 1 / 4000,
-    faces: int = 40_000,
+    target_fpir: float = 1 / 2500,
+    faces: int = 25_000,
     seed: int = 0,
     progress: Callable[[int, int], None],
 ) -> OperatingPoint:
