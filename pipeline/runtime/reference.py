@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.catalog import metrics
+from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
 from pipeline.runtime.evaluation_results import evaluation_schema
 from pipeline.runtime.settings_reference import as_markdown
 from pipeline.runtime.summary import summary_schema
@@ -24,10 +25,37 @@ def metrics_page() -> str:
     return "\n".join([_METRICS_PREFACE, "| metric | type | labels | what it is |", "|---|---|---|---|", *rows, ""])
 
 
+def difficulties_page() -> str:
+    """The page docs/difficulties.md: the distribution of every nuisance, from the catalogue."""
+    names = [name for name in Difficulty.__struct_fields__ if name not in {"name", "purpose"}]
+    rows = [
+        f"| {name.replace('_', ' ')} | "
+        + " | ".join(_cell(getattr(each, name)) for each in DIFFICULTIES.values())
+        + " |"
+        for name in names
+    ]
+    return "\n".join(
+        [
+            _DIFFICULTIES_PREFACE,
+            *(f"- `{each.name}`: {each.purpose}." for each in DIFFICULTIES.values()),
+            "",
+            "| nuisance | " + " | ".join(f"`{name}`" for name in DIFFICULTIES) + " |",
+            "|---|" + "---|" * len(DIFFICULTIES),
+            *rows,
+            "",
+        ]
+    )
+
+
+def _cell(value: object) -> str:
+    return f"{value[0]:g} … {value[1]:g}" if isinstance(value, tuple) else str(value)
+
+
 def pages() -> Mapping[str, str]:
     """File name in docs/ to text."""
     return {
         "settings.md": as_markdown(),
+        "difficulties.md": difficulties_page(),
         "metrics.md": metrics_page(),
         "evaluation.schema.json": json.dumps(evaluation_schema(), indent=2) + "\n",
         "summary.schema.json": json.dumps(summary_schema(), indent=2) + "\n",
@@ -64,6 +92,13 @@ never exports more than the limit's places and these two, and sums over places n
 limit, what its cameras had counted is added to their districts. Each process decides by what it sees itself, so while a
 worker with few cameras still labels by camera, another may label by district; a demo's or a run's own report is by
 district once one of its workers is.
+"""
+
+_DIFFICULTIES_PREFACE = """# Difficulties
+
+How hard a place is for a camera, as data (`pipeline/catalog/difficulties.py`, where each field says what it is). Shares
+are of the people who pass. Two numbers are the ends of an even distribution, or, for exposure and warmth, mean and
+standard deviation of a normal one. Everything is drawn from the seed, so a picture can be made again anywhere.
 """
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import signal
 import socket
 import threading
@@ -32,9 +31,6 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
     The handler of SIGTERM is the caller's again inside the block; a SIGTERM while it connects is a KeyboardInterrupt.
     """
     _require_listener(address)
-    if not verbose:
-        # or Ray's core writes its own attempts beside the one line that is the command's
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     try:
         ray.init(
