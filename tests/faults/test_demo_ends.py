@@ -83,7 +83,7 @@ def test_a_demo_on_a_kafka_of_others_goes_by_its_own_frames_and_takes_its_people
     assert said.ok
     assert said.custody.consumed > said.cameras.sent == said.cameras.intended > 0
     assert command.err == ""
-    assert set(read(connection).entries) == {f"somebody-{n}" for n in range(20)}
+    assert set(read(connection, 128).entries) == {f"somebody-{n}" for n in range(20)}
 
 
 def test_an_interrupted_demo_drains_writes_its_results_and_leaves_nothing(
