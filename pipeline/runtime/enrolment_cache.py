@@ -1,8 +1,6 @@
 """Templates of synthetic watchlists, kept per user: they are a function of seed, size, generator and networks alone."""
 
 import hashlib
-import os
-from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
 from pipeline.local.artifacts import cache_folder
+from pipeline.runtime import kept_templates
 from pipeline.vision.model_manifest import read_model_manifest
 
 FOLDER = "watchlists"
@@ -40,26 +39,12 @@ def cached_templates(seed: int, size: int, model: str = "") -> NDArray[np.float3
 
     `model` is what `model_key` says of the embedder.
     """
-    try:
-        with _file(seed, size, model).open("rb") as file:
-            templates: NDArray[np.float32] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # not there, or cut off: they are made anew
-    return templates if templates.ndim == 2 and len(templates) == size else None
+    return kept_templates.read(_file(seed, size, model), size)
 
 
 def keep_templates(seed: int, templates: NDArray[np.float32], model: str = "") -> None:
     """Keep templates for the next time; a cache that cannot be written is no reason to stop."""
-    path = _file(seed, len(templates), model)
-    part = path.with_suffix(f".part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.save(file, templates, allow_pickle=False)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+    kept_templates.keep(_file(seed, len(templates), model), templates)
 
 
 def _file(seed: int, size: int, model: str) -> Path:

@@ -5,17 +5,15 @@ where it was, and the first entries of a large gallery are those of a small one.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.resources import files
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.local.artifacts import cache_folder
+from pipeline.runtime import kept_templates
 from pipeline.runtime.evaluation_workers import EnrolmentTask, Workers, enrol_people
 from pipeline.synthetic.seeds import Population, group
 from pipeline.vision.networks import EMBEDDING
@@ -46,7 +44,7 @@ def gallery(
     done = 0
     for first in range(0, size, PORTION):
         count = min(PORTION, size - first)
-        kept = _kept(folder / _name(first, count), count)
+        kept = kept_templates.read(folder / _name(first, count), count)
         if kept is None:
             missing.append((first, count))
         else:
@@ -55,7 +53,7 @@ def gallery(
     progress(done, size)
     tasks = (EnrolmentTask(people[first : first + count], pictures) for first, count in missing)
     for (first, count), made in zip(missing, workers.in_order(enrol_people, tasks), strict=True):
-        _keep(folder / _name(first, count), made)
+        kept_templates.keep(folder / _name(first, count), made)
         templates[first : first + count] = made
         done += count
         progress(done, size)
@@ -66,31 +64,11 @@ def _name(first: int, count: int) -> str:
     return f"{first:07d}-{count}.npy"
 
 
-def _kept(path: Path, count: int) -> NDArray[np.float32] | None:
-    try:
-        templates: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # not there, or cut off: it is made anew
-    return templates if templates.shape == (count, EMBEDDING) else None
-
-
-def _keep(path: Path, templates: NDArray[np.float32]) -> None:
-    """Keep a portion, whole or not at all; a cache that cannot be written is no reason to stop."""
-    part = path.with_suffix(f".part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.save(file, templates, allow_pickle=False)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):  # what cannot be written cannot always be removed
-            part.unlink(missing_ok=True)
-
-
 def _digest() -> str:
     """Return a name of what makes templates: the embedder's weights, and the sources of people and of enrolment."""
     digest = hashlib.sha256(load_weights("embedder").version.encode())
     sources = [each for each in files("pipeline.synthetic").iterdir() if each.name.endswith(".py")]
+    sources.append(files("pipeline.catalog") / "difficulties.py")  # looks and light of enrolment are drawn from it
     sources += [files("pipeline.vision") / name for name in ("embedder.py", "enrolment.py", "networks.py")]
     for source in sorted(sources, key=lambda each: each.name):
         digest.update(source.name.encode() + source.read_bytes())
