@@ -6,10 +6,10 @@ them: no frame, template, alert or watchlist entry carries one.
 
 from typing import Final, NamedTuple
 
-from pipeline.synthetic.identities import Identity, identity
-from pipeline.synthetic.looks import Look, look
+from pipeline.synthetic.identities import Identity
+from pipeline.synthetic.looks import Look
 from pipeline.synthetic.passes import StreetSpec, plan
-from pipeline.synthetic.seeds import Purpose, generator, text_key
+from pipeline.synthetic.street import appearance
 
 AGE_LOOK: Final = (0.534, 0.739)
 """Thirds of the population by `age_score` (3,000 people of the validation population)."""
@@ -66,8 +66,6 @@ def cohorts_of_street(spec: StreetSpec) -> dict[int, Cohorts]:
     """Return the cohorts of everybody who passes in a loop of a street, by the index of the walk."""
     out = {}
     for walk in plan(spec):
-        person = identity(walk.identity)
-        # the look is the first draw of the walker's own stream, as in `street`
-        rng = generator(Purpose.LOOK, spec.seed, text_key(spec.camera), walk.index)
-        out[walk.index] = cohorts(person, look(person, rng, spec.place))
+        person, today, _ = appearance(walk, spec)
+        out[walk.index] = cohorts(person, today)
     return out

@@ -13,7 +13,7 @@ from pipeline.synthetic.bodies import HAND_RADIUS, HAND_X, HAND_Y, Clothes, clot
 from pipeline.synthetic.faces import Head, Pose, draw, head, project
 from pipeline.synthetic.geometry import landmark_points, outline_points
 from pipeline.synthetic.grain import add_grain
-from pipeline.synthetic.identities import identity
+from pipeline.synthetic.identities import Identity, identity
 from pipeline.synthetic.light import Light, own_light, place_light
 from pipeline.synthetic.looks import Look, look
 from pipeline.synthetic.passes import StreetSpec, Walk, plan
@@ -67,14 +67,19 @@ class PlantedPass(msgspec.Struct, frozen=True):
     """Whether some frame of it has a face of 40 px and more within 30° of yaw, at most a quarter hidden."""
 
 
+def appearance(walk: Walk, spec: StreetSpec) -> tuple[Identity, Look, np.random.Generator]:
+    """Return who walks, how they look today, and the walker's own stream, from which the rest of them is drawn."""
+    rng = generator(Purpose.LOOK, spec.seed, text_key(spec.camera), walk.index)
+    person = identity(walk.identity)
+    return person, look(person, rng, spec.place), rng
+
+
 class _Walker:
     """A walk with the person's appearance; the picture part is built when it is first drawn."""
 
     def __init__(self, walk: Walk, spec: StreetSpec, street_light: Light) -> None:
         self.walk = walk
-        rng = generator(Purpose.LOOK, spec.seed, text_key(spec.camera), walk.index)
-        self.person = identity(walk.identity)
-        self.look: Look = look(self.person, rng, spec.place)
+        self.person, self.look, rng = appearance(walk, spec)
         self.clothes: Clothes = clothes(rng)
         self.light = own_light(rng, street_light, spec.place)
         self.landmarks = landmark_points(self.person.shape, self.look.style)
@@ -160,12 +165,9 @@ class Street:
         if sequence < 0:
             raise IndexError(f"sequence {sequence} is negative")
         round_, index = divmod(sequence, self.frames_per_loop)
-        faces = self._truth_of_index.get(index)
-        if faces is None:
-            faces = self._faces(index)
-            self._truth_of_index[index] = faces
         named = tuple(
-            msgspec.structs.replace(face, pass_id=f"{self.spec.camera}/{round_}/{face.pass_id}") for face in faces
+            msgspec.structs.replace(face, pass_id=f"{self.spec.camera}/{round_}/{face.pass_id}")
+            for face in self._faces(index)
         )
         return FrameTruth(self.spec.camera, sequence, named)
 
@@ -196,14 +198,16 @@ class Street:
         They are turned too far, almost hidden, or lie mostly outside the picture: a detector may find them or not.
         """
         faces = {face.pass_id for face in self._faces(index)}
-        boxes = []
-        for walker, pose in self._present(index):
-            if str(walker.walk.index) not in faces:
-                boxes.append(_box(walker, pose))
-        return tuple(boxes)
+        return tuple(_box(walker, pose) for walker, pose in self._present(index) if str(walker.walk.index) not in faces)
 
     def _faces(self, index: int) -> tuple[FaceTruth, ...]:
-        """Return the faces of picture `index`; their pass ids are still the walk's index."""
+        """Return the faces of picture `index`, found once; their pass ids are still the walk's index."""
+        faces = self._truth_of_index.get(index)
+        if faces is None:
+            faces = self._truth_of_index[index] = self._found_faces(index)
+        return faces
+
+    def _found_faces(self, index: int) -> tuple[FaceTruth, ...]:
         here = self._present(index)
         faces = []
         for place, (walker, pose) in enumerate(here):
