@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import cv2
 import msgspec
 import numpy as np
+import torch
 import typer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -23,15 +23,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from loadtest.eyes import rate
 from pipeline.catalog.difficulties import DIFFICULTIES
-from pipeline.errors import ModelError
-from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.ports import Detector
 from pipeline.records import Detections
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH
-from pipeline.vision.eyes import load_eyes
+from pipeline.vision.eyes import load_detector
+from pipeline.vision.trials import encode
 
 STEEPEST_YAW: Final = 75.0
 MOST_HIDDEN: Final = 0.6
@@ -98,7 +98,7 @@ def watch(street: Street, detector: Detector, tally: Tally, quality: int) -> Non
     scale = min(1.0, INPUT_WIDTH / street.spec.width, (INPUT_HEIGHT - 8) / street.spec.height)
     for first in range(0, street.frames_per_loop, BATCH):
         indices = range(first, min(first + BATCH, street.frames_per_loop))
-        images = [decode_jpeg(_encode(street.render(index), quality)) for index in indices]
+        images = [decode_jpeg(encode(street.render(index), quality)) for index in indices]
         for index, detections in zip(indices, detector.detect(images), strict=True):
             faces = street.truth(index).faces
             hit, false = judge(detections, faces, street.turned_away(index))
@@ -118,21 +118,6 @@ def landmark_error(face: FaceTruth, found: Detections) -> float:
     truth = np.array(face.landmarks)
     size = float(np.linalg.norm(truth[:2].mean(axis=0) - truth[3:].mean(axis=0)))
     return float(np.linalg.norm(found.landmarks[best] - truth, axis=1).mean() / max(size, 1e-6))
-
-
-def _encode(picture: NDArray[np.uint8], quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ModelError(f"a picture of shape {picture.shape} could not be encoded as JPEG")
-    return bytes(data)
-
-
-def rate(events: int, trials: int) -> dict[str, Any]:
-    """Return a rate with its counts and 95 % interval; without trials there is none."""
-    if trials == 0:
-        return {"events": 0, "trials": 0, "rate": None, "low": 0.0, "high": 1.0}
-    low, high = clopper_pearson(events, trials)
-    return {"events": events, "trials": trials, "rate": events / trials, "low": low, "high": high}
 
 
 def by_size(tally: Tally) -> list[dict[str, Any]]:
@@ -225,7 +210,8 @@ def main(  # noqa: PLR0917  # its parameters are its options
     names = difficulty or list(DIFFICULTIES)
     if unknown := [name for name in names if name not in DIFFICULTIES]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(DIFFICULTIES)}", param_hint="--difficulty")
-    detector = load_eyes(folder=weights).detector
+    torch.set_num_threads(1)
+    detector = load_detector("cpu", "fp32", weights)
     reports = []
     with Progress(console=console, transient=True) as bar:
         for name in names:

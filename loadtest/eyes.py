@@ -167,7 +167,9 @@ def run_seed(
 
 
 def rate(events: int, trials: int) -> dict[str, Any]:
-    """Return a rate with its counts and 95 % interval."""
+    """Return a rate with its counts and 95 % interval; without trials there is none."""
+    if trials == 0:
+        return {"events": 0, "trials": 0, "rate": None, "low": 0.0, "high": 1.0}
     low, high = clopper_pearson(events, trials)
     return {"events": events, "trials": trials, "rate": events / trials, "low": low, "high": high}
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +16,7 @@ from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, letterbox
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork, fuse
 from pipeline.vision.training.operating_point import DENSITY, FIRST_STREET
-from pipeline.vision.trials import enrolment_crops
+from pipeline.vision.trials import encode, enrolment_crops
 
 PICTURES_PER_STREET: Final = 12
 ENROLLED: Final = 20
@@ -37,10 +36,8 @@ def street_pictures(seed: int) -> list[NDArray[np.uint8]]:
             difficulty=difficulty,
         )
         street = Street(spec)
-        for index in np.linspace(0, street.frames_per_loop - 1, PICTURES_PER_STREET).astype(int):
-            done, data = cv2.imencode(".jpg", street.render(int(index)), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-            if done:
-                pictures.append(decode_jpeg(bytes(data)))
+        indices = np.linspace(0, street.frames_per_loop - 1, PICTURES_PER_STREET).astype(int)
+        pictures += [decode_jpeg(encode(street.render(int(index)), JPEG_QUALITY)) for index in indices]
     return pictures
 
 

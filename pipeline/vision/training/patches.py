@@ -7,12 +7,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.catalog.difficulties import DIFFICULTIES
-from pipeline.errors import ModelError
 from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.faces import CROP_LANDMARKS, enrolment_views, head
 from pipeline.synthetic.identities import identity
@@ -21,6 +19,7 @@ from pipeline.synthetic.seeds import Purpose, generator
 from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
+from pipeline.vision.trials import encode
 
 LOOKS: Final = 2
 VIEWS_PER_LOOK: Final = 3
@@ -60,12 +59,9 @@ class Patches:
         return self.crop(index, (moved - points).astype(np.float32))
 
 
-def _encode(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return the JPEG of an image."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ModelError(f"a training picture of shape {image.shape} could not be encoded as JPEG")
-    return np.asarray(data, np.uint8).ravel()
+def _encoded(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return the JPEG of an image, uint8[B]."""
+    return np.frombuffer(encode(image, quality), np.uint8)
 
 
 def _render(task: tuple[int, Sequence[int], int]) -> Patches:
@@ -76,14 +72,14 @@ def _render(task: tuple[int, Sequence[int], int]) -> Patches:
     data, landmarks, labels = [], [], []
     for offset, person_seed in enumerate(people):
         person = identity(person_seed)
-        data.append(_encode(enrolment_views(person, 1)[0], 95))
+        data.append(_encoded(enrolment_views(person, 1)[0], 95))
         landmarks.append(np.array(CROP_LANDMARKS, np.float32))
         for _ in range(LOOKS):
             place = DIFFICULTIES[str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))]
             subject = head(person, look(person, rng, place))
             for _ in range(VIEWS_PER_LOOK):
                 image, points = single_view(subject, rng, scenes, place)
-                data.append(_encode(image, int(rng.integers(*place.jpeg_quality))))
+                data.append(_encoded(image, int(rng.integers(*place.jpeg_quality))))
                 landmarks.append(points)
         labels += [first_label + offset] * VIEWS
     return Patches(

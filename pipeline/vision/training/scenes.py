@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ModelError
 from pipeline.synthetic.seeds import Population, Purpose, generator
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
+from pipeline.vision.trials import encode
 
 FRAMES_PER_STREET: Final = 24
 MIXTURE: Final = {"studio": 0.1, "street": 0.45, "night": 0.25, "crowd": 0.2}
@@ -36,11 +35,8 @@ class Scene:
 
 def _scene(image: NDArray[np.uint8], faces: Sequence[FaceTruth], quality: int) -> Scene:
     """Return a frame with its truth as arrays."""
-    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ModelError(f"a training picture of shape {image.shape} could not be encoded as JPEG")
     return Scene(
-        jpeg=bytes(jpeg),
+        jpeg=encode(image, quality),
         boxes=np.array([face.box for face in faces], np.float32).reshape(-1, 4),
         landmarks=np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
         wanted=np.array([abs(face.yaw) <= STEEPEST_YAW and face.occlusion <= MOST_HIDDEN for face in faces], bool),
