@@ -75,27 +75,31 @@ def shipped_looking(settings: Settings) -> Looking:
 
     Raises ModelError if they can't be had, SettingsError if they can't be used as set.
     """
+    import torch  # noqa: PLC0415  # loads in workers only
+
     from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
     from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
-    from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
+    from pipeline.vision.eyes import load_detector, load_embedder  # noqa: PLC0415  # as above
     from pipeline.vision.own_models import OwnDetector, OwnEmbedder  # noqa: PLC0415  # as above
+    from pipeline.vision.weights import load_manifest  # noqa: PLC0415  # as above
 
     device, vision = device_of(settings), settings.vision
-    eyes = load_eyes(device, threads_of(settings), vision.precision)
-    detector: Detector = eyes.detector
-    embedder: Embedder = eyes.embedder
-    threshold = eyes.operating_point.threshold
-    if vision.detector_model is not None:
+    torch.set_num_threads(threads_of(settings))
+    detector: Detector
+    if vision.detector_model is None:
+        detector = load_detector(device, vision.precision)
+    else:
         detector = OwnDetector(vision.detector_model, device=device)
-    if vision.embedder_model is not None:
-        own = OwnEmbedder(vision.embedder_model, device=device)
-        chosen = settings.matching.threshold if own.threshold is None else own.threshold
-        if chosen is None:  # the shipped threshold means nothing for templates of another network
-            raise SettingsError(
-                f"matching.threshold is not set, and {vision.embedder_model} states no `threshold`; set one of them"
-            )
-        embedder, threshold = own, chosen
-    return Looking(decode_jpeg, detector, align, embedder, threshold)
+    if vision.embedder_model is None:
+        embedder = load_embedder(device, vision.precision)
+        return Looking(decode_jpeg, detector, align, embedder, load_manifest().operating_point.threshold)
+    own = OwnEmbedder(vision.embedder_model, device=device)
+    threshold = settings.matching.threshold if own.threshold is None else own.threshold
+    if threshold is None:  # the shipped threshold means nothing for templates of another network
+        raise SettingsError(
+            f"matching.threshold is not set, and {vision.embedder_model} states no `threshold`; set one of them"
+        )
+    return Looking(decode_jpeg, detector, align, own, threshold)
 
 
 @dataclass(frozen=True)

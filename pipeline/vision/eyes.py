@@ -15,7 +15,7 @@ from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.forward import Precision
 from pipeline.vision.precision import probe
-from pipeline.vision.weights import NetworkName, OperatingPoint, Weights, load_manifest, load_weights
+from pipeline.vision.weights import NetworkName, OperatingPoint, load_manifest, load_weights
 
 PROBE_CROPS: Final = 8
 
@@ -45,13 +45,17 @@ def load_eyes(
     """
     torch.set_num_threads(threads)
     return Eyes(
-        detector=_detector(load_weights("detector", folder), device, precision),
-        embedder=_embedder(load_weights("embedder", folder), device, precision),
+        detector=load_detector(device, precision, folder),
+        embedder=load_embedder(device, precision, folder),
         operating_point=load_manifest(folder).operating_point,
     )
 
 
-def _detector(weights: Weights, device: str, precision: Precision | Literal["auto"]) -> TorchDetector:
+def load_detector(
+    device: str, precision: Precision | Literal["auto"], folder: Traversable | None = None
+) -> TorchDetector:
+    """Load the detector alone, as `load_eyes` does."""
+    weights = load_weights("detector", folder)
     picture = np.random.default_rng(0).integers(0, 255, (INPUT_HEIGHT - 8, INPUT_WIDTH, 3), dtype=np.uint8)
     return _chosen(
         "detector",
@@ -62,7 +66,11 @@ def _detector(weights: Weights, device: str, precision: Precision | Literal["aut
     )
 
 
-def _embedder(weights: Weights, device: str, precision: Precision | Literal["auto"]) -> TorchEmbedder:
+def load_embedder(
+    device: str, precision: Precision | Literal["auto"], folder: Traversable | None = None
+) -> TorchEmbedder:
+    """Load the embedder alone, as `load_eyes` does."""
+    weights = load_weights("embedder", folder)
     crops = np.random.default_rng(0).integers(0, 255, (PROBE_CROPS, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
 
     def made(one: Precision) -> TorchEmbedder:
