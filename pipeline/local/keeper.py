@@ -19,7 +19,13 @@ START_SECONDS: Final = 20.0
 END_SECONDS: Final = guard.KILL_SECONDS + 10.0
 BLAME: Final = ("ERROR", "FATAL", "Error", "Exception")
 """What marks a line of a log that says why a process ended."""
-EMPTY_WORDS: Final = ("at ", "... ", "Error: Could not create the Java", "Error: A fatal exception has occurred")
+EMPTY_WORDS: Final = (
+    "at ",
+    "... ",
+    "Error: Could not create the Java",
+    "Error: A fatal exception has occurred",
+    "WARNING:",
+)
 """How lines begin that do not: stack frames, and what Java adds to its reason."""
 
 
@@ -171,6 +177,6 @@ def telling_line(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     except FileNotFoundError:
         return ""
-    told = [line for line in lines if line and not line.startswith((*EMPTY_WORDS, "WARNING:"))]
+    told = [line for line in lines if line and not line.startswith(EMPTY_WORDS)]
     blamed = [line for line in told if any(sign in line for sign in BLAME)]
     return next(reversed(blamed or told), "")

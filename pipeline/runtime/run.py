@@ -75,7 +75,8 @@ def run(settings: Settings, verbose: bool) -> int:
                         screen.say(f"starting: {listed(awaited)}")
                     else:
                         start = None  # a process that is replaced later is the supervisor's business
-                        screen.show(_work(status), None, status, _work(status).alerts)
+                        work = _work(status)
+                        screen.show(work, None, status, work.alerts)
                     time.sleep(TICK_SECONDS)
                 screen.say("ending: what is in hand is finished")
             finally:
