@@ -3,14 +3,15 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LEFT_SECONDS, Site
-from demo_command import DemoCommand
+from command import LEFT_SECONDS, Command
+from conftest import Site
 
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.summary import Summary, read_summary
@@ -21,7 +22,7 @@ from pipeline.wire import watchlist as watchlist_wire
 
 pytestmark = pytest.mark.integration
 
-Demo = Callable[..., DemoCommand]
+Demo = Callable[..., Command]
 Eventually = Callable[..., None]
 
 SMALL = ("--seconds", "5", "--cameras", "2", "--watchlist-size", "10", "--workers", "1", "--shards", "1")
@@ -34,22 +35,12 @@ END_SECONDS = 60.0
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    """Starts a demo that sheds nothing, in a folder of its own; what a test leaves running is killed."""
-    started: list[DemoCommand] = []
-    (tmp_path / "block.toml").write_text('[overload]\npolicy = "block"\n')
-
-    def start(*arguments: str, program: Path | None = None) -> DemoCommand:
-        started.append(DemoCommand(("demo", *arguments, "--settings", "block.toml"), tmp_path, program))
-        return started[-1]
-
-    yield start
-    for command in started:
-        command.process.kill()
-        command.process.wait()
+def demo(lamppost: Callable[..., Command]) -> Demo:
+    """Starts a demo."""
+    return partial(lamppost, "demo")
 
 
-def sending(command: DemoCommand) -> None:
+def sending(command: Command) -> None:
     """Wait until the demo is in the midst of frames."""
     command.wait_until(lambda: "processed" in command.out, "frame")
 

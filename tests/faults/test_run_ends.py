@@ -5,7 +5,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from conftest import LEFT_SECONDS, START_SECONDS, Command, Site
+from command import LEFT_SECONDS, START_SECONDS, Command
+from conftest import Site
 
 pytestmark = pytest.mark.integration
 
