@@ -26,7 +26,7 @@ def search(
     *,
     probe_block: int = PROBE_BLOCK,
     entry_block: int = ENTRY_BLOCK,
-    progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
+    progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005  # nobody is told by default
 ) -> Answers:
     """Return the best cosine and row of probes float32[M, d] in a gallery float32[N, d], both L2-normalised.
 

@@ -38,6 +38,6 @@ class Stubborn:
 def test_what_ended_a_run_is_not_hidden_by_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first error is the command's message, and the second stays with it as a note."""
     monkeypatch.setattr("pipeline.runtime.supervision.Supervision", lambda plan: Stubborn())
-    with pytest.raises(ValueError, match="the cause") as caught, supervised(None):  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the cause") as caught, supervised(None):  # type: ignore[arg-type]  # no plan is looked at
         raise ValueError("the cause")
     assert caught.value.__notes__ == ["it did not end in time"]

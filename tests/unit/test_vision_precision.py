@@ -137,7 +137,7 @@ def test_int8_that_cannot_be_had_is_refused_with_its_reason(monkeypatch: pytest.
     weights = load_weights("embedder")
 
     def make(**options: object) -> TorchEmbedder:
-        return TorchEmbedder(weights.tensors, "x", precision="int8", **options)  # type: ignore[arg-type]
+        return TorchEmbedder(weights.tensors, "x", precision="int8", **options)  # type: ignore[arg-type]  # options of several types
 
     monkeypatch.setattr(precision, "int8_available", lambda: True)
     with pytest.raises(ModelError, match=r"ceilings.*lamppost train.*vision\.precision"):
