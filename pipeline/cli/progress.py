@@ -18,24 +18,45 @@ from rich.progress import (
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[str, int, int, float], None]]:
-    """A bar for each stage of a training, with the latest loss."""
+    """A bar for each stage of a long job, with the latest loss; where there is no terminal, a line now and then."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console)
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
-        console=Console(stderr=True),
+        console=console,
     ) as bars:
         stages = {}
 
         def show(stage: str, done: int, total: int, loss: float) -> None:
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, loss="")
-            said = "" if math.isnan(loss) else f"loss {loss:.4f}"
-            bars.update(stages[stage], completed=done, total=total, loss=said)
+            bars.update(stages[stage], completed=done, total=total, loss=_said(loss))
 
         yield show
+
+
+def _lines(console: Console) -> Callable[[str, int, int, float], None]:
+    """Return a progress that writes a line for each twentieth of a stage."""
+    twentieths: dict[str, int] = {}
+
+    def show(stage: str, done: int, total: int, loss: float) -> None:
+        reached = 20 * done // max(1, total)
+        if reached > twentieths.get(stage, 0):
+            twentieths[stage] = reached
+            console.print(f"{stage} {done}/{total} {_said(loss)}".rstrip(), highlight=False)
+
+    return show
+
+
+def _said(loss: float) -> str:
+    """Return a loss in words, nothing if there is none."""
+    return "" if math.isnan(loss) else f"loss {loss:.4f}"
 
 
 @contextmanager

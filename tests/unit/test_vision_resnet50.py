@@ -56,6 +56,7 @@ def test_a_small_step_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         EmbedderPlan(people=64, steps=1),
         tmp_path,
         backbone="resnet50",
+        validated=8,
         progress=lambda stage, _, __, loss: losses.append(loss) if stage == "train" else None,
     )
     assert np.isfinite(losses).all()

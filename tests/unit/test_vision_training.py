@@ -1,5 +1,6 @@
 """Training: targets, losses, and that an interrupted run ends like an uninterrupted one."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from torch.nn import functional
 
 from pipeline.errors import ModelError
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
-from pipeline.vision.training.detector import DetectorPlan, detector_loss, targets, train_detector
+from pipeline.vision.training.detector import DetectorPlan, detector_loss, overlap_with_truth, targets, train_detector
 from pipeline.vision.training.embedder import EmbedderPlan, contrastive_loss, margin_loss, train_embedder
+from pipeline.vision.training.log import TrainingLog
+from pipeline.vision.training.validation import tpir
 
 
 class Interrupted(Exception):
@@ -34,15 +37,18 @@ def _interrupting(at: int):  # type: ignore[no-untyped-def]  # a nested function
 def test_interrupted_embedder_training_resumes(tmp_path: Path) -> None:
     """Stopping after a checkpoint and calling again gives the weights of a run without a stop."""
     plan = EmbedderPlan(people=64, steps=4, contrastive_share=0.5, margin_from_share=0.75)
-    whole = train_embedder(plan, tmp_path / "a", checkpoint_every=1, progress=_quiet)
+    whole = train_embedder(plan, tmp_path / "a", checkpoint_every=1, validated=8, progress=_quiet)
     (tmp_path / "b").mkdir()
     for patches in (tmp_path / "a").glob("*.npz"):
         (tmp_path / "b" / patches.name).write_bytes(patches.read_bytes())
     with pytest.raises(Interrupted):
-        train_embedder(plan, tmp_path / "b", checkpoint_every=1, progress=_interrupting(3))
-    resumed = train_embedder(plan, tmp_path / "b", checkpoint_every=1, progress=_quiet)
+        train_embedder(plan, tmp_path / "b", checkpoint_every=1, validated=8, progress=_interrupting(3))
+    resumed = train_embedder(plan, tmp_path / "b", checkpoint_every=1, validated=8, progress=_quiet)
     for name, tensor in whole.items():
         assert torch.allclose(tensor.float(), resumed[name].float(), atol=2e-2), name
+    logs = [list(csv.DictReader((tmp_path / run / "embedder.csv").open())) for run in ("a", "b")]
+    assert [row["step"] for row in logs[0]] == [row["step"] for row in logs[1]] == ["1", "2", "3", "4"]
+    assert all(0.0 <= float(row["validation_tpir"]) <= 1.0 for row in logs[1])
 
 
 def test_detector_training_runs_and_resumes(tmp_path: Path) -> None:
@@ -59,6 +65,10 @@ def test_detector_training_runs_and_resumes(tmp_path: Path) -> None:
     assert steps == []
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert all(torch.isfinite(tensor.float()).all() for tensor in first.values())
+    (row,) = csv.DictReader((tmp_path / "detector.csv").open())
+    assert row["step"] == "2"
+    assert float(row["loss"]) > 0.0
+    assert float(row["validation_loss"]) > 0.0
 
 
 def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
@@ -99,6 +109,50 @@ def test_detector_loss_is_least_at_the_truth() -> None:
     right = target.clone()
     right[:, 0] = torch.where(target[:, 0] == 1, 8.0, -8.0)
     assert detector_loss(right, target) < 0.01 < detector_loss(torch.zeros_like(target), target)
+
+
+def test_overlap_of_a_box_with_its_truth_is_their_intersection_over_union() -> None:
+    """The right box has 1, one moved by half its width a third, one twice as wide a half."""
+    target = torch.from_numpy(
+        targets(np.array([[100, 60, 120, 90]], np.float32), np.full((1, 5, 2), 75, np.float32), np.array([True]))
+    )[None]
+    cell = target[0, 0] == 1
+    moved, wide = target.clone(), target.clone()
+    moved[:, 1] += 10 / 8
+    wide[:, 3] += float(np.log(2.0))
+    overlaps = [overlap_with_truth(raw, target)[0][cell] for raw in (target, moved, wide)]
+    assert [float(each[0]) for each in overlaps] == pytest.approx([1.0, 1 / 3, 1 / 2], abs=1e-5)
+
+
+def test_cells_between_a_face_and_its_neighbour_are_background() -> None:
+    """What lies 0.4 face sizes from a face that must be found is taught to hold none."""
+    target = targets(np.array([[80, 60, 160, 140]], np.float32), np.zeros((1, 5, 2), np.float32), np.array([True]))
+    assert target[0, 100 // 8, 120 // 8] == 1
+    assert target[0, 100 // 8, (120 + 40) // 8] == 0
+
+
+def test_validation_tpir_counts_listed_faces_over_what_strangers_reach() -> None:
+    """A face below the strangers' score, or nearer to another entry, is not identified."""
+    listed = np.array([[[1, 0], [1, 0], [0.6, 0.8]], [[0, 1], [0, 1], [0.1, 0.9]]], np.float32)
+    assert tpir(listed, np.array([[[0.5, 0.5], [0.5, 0.2]]], np.float32), 0.01) == 0.75
+    assert tpir(listed, np.array([[[0.95, 0.0], [0.5, 0.2]]], np.float32), 0.01) == 0.5
+
+
+def test_training_log_of_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path: Path) -> None:
+    """Rows that the interrupted run wrote after its checkpoint are dropped; a loss is the mean since the last row."""
+    log = TrainingLog(tmp_path / "log.csv", "validation_tpir")
+    log.begin(0)
+    for step in (1, 2):
+        log.add(float(step))
+        log.add(float(step + 2))
+        log.write(step, 0.1, 0.5)
+    log.begin(1)
+    log.add(7.0)
+    log.write(2, 0.1, 0.75)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [(row["step"], float(row["loss"]), float(row["validation_tpir"])) for row in rows] == [
+        ("1", 2.0, 0.5), ("2", 7.0, 0.75)
+    ]  # fmt: skip
 
 
 def test_contrastive_loss_prefers_pairs_together() -> None:

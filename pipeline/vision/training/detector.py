@@ -13,20 +13,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.synthetic.seeds import Population
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.forward import to_input
 from pipeline.vision.networks import DETECTOR_OUTPUTS, DETECTOR_STRIDE, DetectorNetwork
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.vision.training.log import TrainingLog
 from pipeline.vision.training.scenes import Scene, render_scenes
+from pipeline.vision.training.schedule import learning_rate
 
 CROP_WIDTH: Final = 320
 CROP_HEIGHT: Final = 192
 BATCH: Final = 16
 CROPS_PER_SCENE: Final = 2
 PREFETCH: Final = 3
+VALIDATION_STREETS: Final = 8
+VALIDATION_BATCHES: Final = 16
 SMALLEST_FACE: Final = 7.0
 """Height at the detector's input, in pixels, below which a face is not a target."""
 SIZE_SCALE: Final = 16.0
+CENTRE: Final = 0.2
+"""Cells so near a face's centre, ÷ its size, are to find it."""
+RIM: Final = 0.35
+"""Cells of a face between `CENTRE` and here take no loss; those beyond are background.
+
+A wider rim leaves what lies between two heads untaught, and boxes appear there.
+"""
+EXCUSED: Final = 0.6
+"""The same for a face that need not be found: its cells up to here take no loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +48,8 @@ class DetectorPlan:
     """What determines the weights."""
 
     seed: int = 0
-    streets: int = 300
-    steps: int = 6_000
+    streets: int = 400
+    steps: int = 7_000
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
 
@@ -65,10 +79,11 @@ def targets(
         inside = 0 <= centre[0] < width and 0 <= centre[1] < height
         distance = np.maximum(np.abs(x - centre[0]) / size[0], np.abs(y - centre[1]) / size[1])
         near = np.hypot(x - centre[0], y - centre[1])
-        out[0][(distance < 0.6) & (out[0] == 0)] = -1.0
-        if not (must and inside) or size[1] < SMALLEST_FACE:
+        asked = must and inside and size[1] >= SMALLEST_FACE
+        out[0][(distance < (RIM if asked else EXCUSED)) & (out[0] == 0)] = -1.0
+        if not asked:
             continue
-        here = (distance < 0.2) | (near <= near.min() + 1e-3)
+        here = (distance < CENTRE) | (near <= near.min() + 1e-3)
         out[0][here] = 1.0
         out[1][here], out[2][here] = (centre[0] - x[here]) / 8.0, (centre[1] - y[here]) / 8.0
         out[3][here], out[4][here] = np.log(size[0] / SIZE_SCALE), np.log(size[1] / SIZE_SCALE)
@@ -78,14 +93,27 @@ def targets(
     return out
 
 
+def overlap_with_truth(raw: Tensor, target: Tensor) -> Tensor:
+    """Return the intersection over union of each cell's box with the one it should say, float[N, rows, columns]."""
+    sizes, wanted = raw[:, 3:5].clamp(max=4.0).exp() * SIZE_SCALE, target[:, 3:5].exp() * SIZE_SCALE
+    centres, right = raw[:, 1:3] * DETECTOR_STRIDE, target[:, 1:3] * DETECTOR_STRIDE
+    ends = torch.minimum(centres + sizes / 2, right + wanted / 2)
+    starts = torch.maximum(centres - sizes / 2, right - wanted / 2)
+    shared = (ends - starts).clamp(min=0.0).prod(dim=1)
+    return shared / (sizes.prod(dim=1) + wanted.prod(dim=1) - shared)
+
+
 def detector_loss(raw: Tensor, target: Tensor) -> Tensor:
-    """Focal loss (Lin et al. 2017, γ = 2) of the score plus size-normalised L1 of box and landmarks."""
+    """Quality focal loss (Li et al. 2020, β = 2) of the score plus size-normalised L1 of box and landmarks.
+
+    The score of a face's cell is to be the overlap of its box with the truth, so that a box between two heads, or of
+    half of one, scores low.
+    """
     score, truth = raw[:, 0], target[:, 0]
     positive, counted = (truth == 1).float(), (truth >= 0).float()
-    share = torch.sigmoid(score)
-    right = torch.where(positive > 0, share, 1 - share)
-    weight = (1 - right) ** 2 * 0.5
-    entropy = functional.binary_cross_entropy_with_logits(score, positive, reduction="none")
+    quality = overlap_with_truth(raw.detach(), target) * positive
+    weight = (quality - torch.sigmoid(score)).abs() ** 2
+    entropy = functional.binary_cross_entropy_with_logits(score, quality, reduction="none")
     faces = positive.sum().clamp(min=1.0)
     scores = (weight * entropy * counted).sum() / faces
     relative = torch.exp(-target[:, 4:5]).clamp(max=2.5)
@@ -157,12 +185,16 @@ def train_detector(
 ) -> dict[str, Tensor]:
     """Train a detector on synthetic streets and return its state dict.
 
-    `folder` keeps a checkpoint: the same call after an interruption renders again and goes on where it was.
+    `folder` keeps a checkpoint: the same call after an interruption renders again and goes on where it was. A file
+    beside it, `detector.csv`, gets the loss in training and on streets of the validation population.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = render_scenes(
-        plan.streets, plan.seed, processes, lambda done, total: progress("render", done, total, float("nan"))
-    )
+
+    def render(done: int, total: int) -> None:
+        progress("render", done, total, float("nan"))
+
+    scenes = render_scenes(Population.TRAINING, plan.streets, plan.seed, processes, render)
+    others = render_scenes(Population.VALIDATION, VALIDATION_STREETS, plan.seed, processes, render)
     torch.manual_seed(plan.seed)
     where = torch.device(device)
     network = DetectorNetwork().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
@@ -174,18 +206,37 @@ def train_detector(
         first = int(saved["step"])
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
+    log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_loss")
+    log.begin(first)
     for step, (crops, target) in enumerate(_batches(scenes, plan, first), first):
-        share = step / plan.steps
+        rate = learning_rate(step, plan.steps, plan.learning_rate)
         for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate * min(1.0, share / 0.03 + 0.01) * 0.5 * (1 + float(np.cos(np.pi * share)))
+            group["lr"] = rate
         with torch.autocast(where.type, torch.bfloat16):
             raw = network(to_input(crops, where))
         loss = detector_loss(raw.float(), torch.from_numpy(target).to(where))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         optimiser.step()
+        log.add(float(loss.detach()))
         progress("train", step + 1, plan.steps, float(loss.detach()))
         if (step + 1) % checkpoint_every == 0 or step + 1 == plan.steps:
+            log.write(step + 1, rate, validation_loss(network, others, plan, where))
             state = {"step": step + 1, "network": network.state_dict(), "optimiser": optimiser.state_dict()}
             save_checkpoint(checkpoint, plan, state)
     return {name: tensor.cpu() for name, tensor in network.eval().state_dict().items()}
+
+
+@torch.no_grad()
+def validation_loss(
+    network: DetectorNetwork, scenes: Sequence[Scene], plan: DetectorPlan, device: torch.device
+) -> float:
+    """Return the mean loss of some batches, the same each time; the network comes back in training mode."""
+    network.eval()
+    losses = []
+    for number in range(VALIDATION_BATCHES):
+        crops, target = _batch(scenes, plan, plan.steps + number)
+        raw = network(to_input(crops, device))
+        losses.append(float(detector_loss(raw, torch.from_numpy(target).to(device))))
+    network.train()
+    return float(np.mean(losses))

@@ -17,7 +17,10 @@ from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.forward import to_input
 from pipeline.vision.networks import EMBEDDING
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
+from pipeline.vision.training.log import TrainingLog
 from pipeline.vision.training.patches import VIEWS, Patches, load_or_render
+from pipeline.vision.training.schedule import learning_rate
+from pipeline.vision.training.validation import Validation
 
 PEOPLE_PER_BATCH: Final = 64
 VIEWS_PER_PERSON: Final = 4
@@ -30,8 +33,8 @@ class EmbedderPlan:
     """What determines the weights: people and steps, the share of contrastive steps, and the optimiser's numbers."""
 
     seed: int = 0
-    people: int = 12_000
-    steps: int = 3_200
+    people: int = 20_000
+    steps: int = 5_000
     contrastive_share: float = 0.3
     margin_from_share: float = 0.5
     margin: float = 0.3
@@ -59,12 +62,6 @@ def margin_loss(embeddings: Tensor, classes: Tensor, labels: Tensor, margin: flo
     cosines = embeddings @ functional.normalize(classes).T
     cosines = cosines - margin * functional.one_hot(labels, len(classes))
     return functional.cross_entropy(scale * cosines, labels)
-
-
-def learning_rate(step: int, plan: EmbedderPlan) -> float:
-    """Linear warm-up over 3 % of the steps, then a cosine to zero."""
-    share = step / plan.steps
-    return plan.learning_rate * min(1.0, share / 0.03 + 0.01) * 0.5 * (1.0 + float(np.cos(np.pi * share)))
 
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
@@ -150,7 +147,7 @@ class _Trainer:
     def update(self, batch: Batch) -> float:
         """Take one step and return its loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.plan)
+            group["lr"] = learning_rate(self.step, self.plan.steps, self.plan.learning_rate)
         crops, gain, classes = batch
         labels = torch.from_numpy(classes).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -177,34 +174,39 @@ def train_embedder(
     device: str = "cpu",
     processes: int = 1,
     checkpoint_every: int = 200,
+    validated: int = 400,
     backbone: Backbone = "compact",
     progress: Progress,
 ) -> dict[str, Tensor]:
     """Train an embedder on synthetic people and return its state dict.
 
-    `folder` keeps the rendered pictures and a checkpoint: the same call after an interruption goes on where it was.
+    `folder` keeps the rendered pictures and a checkpoint: the same call after an interruption goes on where it was. A
+    file beside the checkpoint, `….csv`, gets the loss and the TPIR on `validated` people of the validation population.
     """
     folder.mkdir(parents=True, exist_ok=True)
+
+    def render(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total, float("nan"))
+
     people = [person_seed(Population.TRAINING, i) for i in range(plan.people)]
-    patches = load_or_render(
-        folder / f"patches-{plan.seed}-{plan.people}.npz",
-        people,
-        plan.seed,
-        processes,
-        lambda stage, done, total: progress(stage, done, total, float("nan")),
-    )
+    patches = load_or_render(folder / f"patches-{plan.seed}-{plan.people}.npz", people, plan.seed, processes, render)
+    validation = Validation(validated, folder, plan.seed, processes, render)
     trainer = _Trainer(plan, backbone, torch.device(device))
     checkpoint = folder / ("embedder.pt" if backbone == "compact" else f"embedder-{backbone}.pt")
     saved = load_checkpoint(checkpoint, plan)
     if saved is not None:
         trainer.restore(saved)
+    log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_tpir")
+    log.begin(trainer.step)
     switch = int(np.ceil(plan.contrastive_share * plan.steps))
     for step, batch in enumerate(_batches(patches, plan, trainer.step), trainer.step):
         if step == switch:
             trainer.classes.data.copy_(_class_means(trainer.network, patches, plan, trainer.device))
         loss = trainer.update(batch)
+        log.add(loss)
         progress("train", step + 1, plan.steps, loss)
-        if (step + 1) % checkpoint_every == 0:
+        if (step + 1) % checkpoint_every == 0 or step + 1 == plan.steps:
+            rate = learning_rate(step, plan.steps, plan.learning_rate)
+            log.write(step + 1, rate, validation.tpir(trainer.network, trainer.device))
             save_checkpoint(checkpoint, plan, trainer.state())
-    save_checkpoint(checkpoint, plan, trainer.state())
     return {name: tensor.cpu() for name, tensor in trainer.network.eval().state_dict().items()}

@@ -21,13 +21,13 @@ from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.trials import encode
 
-LOOKS: Final = 2
-VIEWS_PER_LOOK: Final = 3
+LOOKS: Final = 3
+VIEWS_PER_LOOK: Final = 2
 VIEWS: Final = 1 + LOOKS * VIEWS_PER_LOOK
 """Pictures of each person: one as for enrolment, the others as cameras of all kinds of places see them."""
 CHUNK: Final = 40
 BACKDROPS: Final = 6
-MIXTURE: Final = {"studio": 0.1, "street": 0.5, "night": 0.2, "crowd": 0.2}
+MIXTURE: Final = {"studio": 0.15, "street": 0.45, "night": 0.2, "crowd": 0.2}
 """Share of each difficulty among the looks of the training pictures."""
 
 

@@ -43,18 +43,18 @@ def _scene(image: NDArray[np.uint8], faces: Sequence[FaceTruth], quality: int) -
     )
 
 
-def _street_scenes(task: tuple[int, int]) -> list[Scene]:
+def _street_scenes(task: tuple[Population, int, int]) -> list[Scene]:
     """Render frames of one street; runs in a worker process."""
-    seed, index = task
+    strangers, seed, index = task
     rng = generator(Purpose.TRAINING, seed, 1 << 33, index)
     difficulty = str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
     spec = StreetSpec(
         seed=(1 << 40) + (seed << 20) + index,
-        camera=f"training/{index}",
+        camera=f"{strangers.name.lower()}/{index}",
         fps=FRAMES_PER_STREET / 36.0,
         density=float(rng.uniform(8, 60)),
         difficulty=difficulty,
-        strangers=Population.TRAINING,
+        strangers=strangers,
     )
     street = Street(spec)
     return [
@@ -63,11 +63,13 @@ def _street_scenes(task: tuple[int, int]) -> list[Scene]:
     ]
 
 
-def render_scenes(streets: int, seed: int, processes: int, progress: Callable[[int, int], None]) -> list[Scene]:
-    """Render the frames of many streets of people of the training population."""
+def render_scenes(
+    strangers: Population, streets: int, seed: int, processes: int, progress: Callable[[int, int], None]
+) -> list[Scene]:
+    """Render the frames of many streets of people of a population."""
     scenes: list[Scene] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done, part in enumerate(pool.map(_street_scenes, [(seed, i) for i in range(streets)])):
+        for done, part in enumerate(pool.map(_street_scenes, [(strangers, seed, i) for i in range(streets)])):
             scenes += part
             progress(done + 1, streets)
     return scenes
