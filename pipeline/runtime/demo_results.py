@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +24,7 @@ from pipeline.records import Alert
 from pipeline.runtime import summary as records
 from pipeline.runtime.finished import Finished
 from pipeline.runtime.live import milliseconds, total_latency
+from pipeline.runtime.live_cohorts import cohorts_plot, live_cohorts
 from pipeline.runtime.pictures import annotated_frame, best_alert
 from pipeline.runtime.plots import LatencySeries, latency_plot
 from pipeline.runtime.settings_sources import Resolved
@@ -33,6 +35,8 @@ from pipeline.synthetic.street import Street
 LIBRARIES = ("confluent-kafka", "numba", "numpy", "opencv-python-headless", "ray", "torch")
 SAMPLE = "sample-frame.png"
 PLOT = "latency.png"
+COHORTS = "cohorts.json"
+COHORTS_PLOT = "cohorts.png"
 OBJECTIVE_SECONDS = 1.0
 
 
@@ -48,21 +52,18 @@ def write_results(finished: Finished, memory_peak_bytes: int, console: Console) 
     summary = summarise(finished, verdict, memory_peak_bytes)
     report(summary, console)
     records.write_summary(summary, out)
+    files = [str(out / records.FILE_NAME)]
     if streets:
         _write(out / SAMPLE, _sample(streets, finished.alerts))
+        cohorts = live_cohorts(streets, sent, finished.alerts, finished.settings.cameras.seed)
+        _write(out / COHORTS, msgspec.json.format(msgspec.json.encode(cohorts), indent=2) + b"\n")
+        _write(out / COHORTS_PLOT, cohorts_plot(cohorts, finished.run))
+        files += [SAMPLE, COHORTS, COHORTS_PLOT]
     _write(
         out / PLOT,
         latency_plot(_series(finished), title=f"{finished.run}: glass to alert", objective=OBJECTIVE_SECONDS),
     )
-    _show(
-        [
-            (
-                "results",
-                f"{out / records.FILE_NAME}, {SAMPLE}, {PLOT}" if streets else f"{out / records.FILE_NAME}, {PLOT}",
-            )
-        ],
-        console,
-    )
+    _show([("results", ", ".join([*files, PLOT]))], console)
     return summary
 
 

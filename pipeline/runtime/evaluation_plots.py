@@ -1,7 +1,8 @@
 """The plots of an evaluation: DET curves, and rates by cohort."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -14,6 +15,26 @@ from pipeline.runtime.plots import FAINT, INK
 COLOURS: Final = ("#1f77b4", "#e08e2b", "#2f9e67", "#d62f3c", "#7b5cb8", "#5b6b7a")
 LINES: Final = ("-", "--", ":", "-.")
 MOST_SERIES: Final = 6
+
+
+class HasRates(Protocol):
+    """A cohort with its rates."""
+
+    @property
+    def dimension(self) -> str:
+        """What it is a cohort by."""
+
+    @property
+    def name(self) -> str:
+        """Which cohort of the dimension."""
+
+    @property
+    def fpir(self) -> Rate:
+        """Rate of false matches."""
+
+    @property
+    def tpir(self) -> Rate:
+        """Rate of hits."""
 
 
 def det_plot(evaluation: Evaluation) -> bytes:
@@ -64,24 +85,29 @@ def _cross(axes: Any, result: Result, colour: str) -> None:
 
 
 def cohort_plot(evaluation: Evaluation) -> bytes:
-    """FPIR and TPIR by cohort with 95 % intervals as PNG; the first six combinations of difficulty and gallery.
+    """FPIR and TPIR by cohort as PNG; the first six combinations of difficulty and gallery."""
+    series = {f"{each.difficulty}, N = {each.gallery:,}": each.cohorts for each in evaluation.results[:MOST_SERIES]}
+    return rates_by_cohort(series, ("FPIR", "TPIR, rank 1"), evaluation.options.per)
+
+
+def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str, str], per: str) -> bytes:
+    """FPIR and TPIR by cohort with 95 % intervals as PNG, a colour for each of at most six named series.
 
     A cohort of fewer than 30 people has a row and no mark.
     """
-    results = evaluation.results[:MOST_SERIES]
-    names = list(dict.fromkeys((c.dimension, c.name) for result in results for c in result.cohorts))
+    names = list(dict.fromkeys((c.dimension, c.name) for cohorts in series.values() for c in cohorts))
     figure = Figure(figsize=(11, 1.6 + 0.42 * len(names)), dpi=150, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for number, result in enumerate(results):
-        offset = 0.16 * (number - (len(results) - 1) / 2)
-        rates = {(c.dimension, c.name): (c.fpir, c.tpir) for c in result.cohorts}
+    for number, (label, cohorts) in enumerate(series.items()):
+        offset = 0.16 * (number - (len(series) - 1) / 2)
+        rates = {(c.dimension, c.name): (c.fpir, c.tpir) for c in cohorts}
         for panel, axes in enumerate(panels):
             shown = [(row, rates[name][panel]) for row, name in enumerate(names) if name in rates]
             shown = [(row, rate) for row, rate in shown if rate.people >= FEWEST_PEOPLE]
-            _dots(axes, shown, offset, COLOURS[number], f"{result.difficulty}, N = {result.gallery:,}")
-    for axes, title in zip(panels, ("FPIR", "TPIR, rank 1"), strict=True):
+            _dots(axes, shown, offset, COLOURS[number], label)
+    for axes, title in zip(panels, titles, strict=True):
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-        _dress(axes, f"{title} per {evaluation.options.per}, 95 % intervals")
+        _dress(axes, f"{title} per {per}, 95 % intervals")
         axes.set_yticks(range(len(names)), [f"{dimension.replace('_', ' ')}: {name}" for dimension, name in names])
     panels[0].set_xlim(left=0)
     panels[1].set_xlim(right=1.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.catalog import metrics
 from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
 from pipeline.runtime.evaluation_results import evaluation_schema
+from pipeline.runtime.live_cohorts import live_cohorts_schema
 from pipeline.runtime.settings_reference import as_markdown
 from pipeline.runtime.summary import summary_schema
 
@@ -57,6 +58,7 @@ def pages() -> Mapping[str, str]:
         "settings.md": as_markdown(),
         "difficulties.md": difficulties_page(),
         "metrics.md": metrics_page(),
+        "cohorts.schema.json": json.dumps(live_cohorts_schema(), indent=2) + "\n",
         "evaluation.schema.json": json.dumps(evaluation_schema(), indent=2) + "\n",
         "summary.schema.json": json.dumps(summary_schema(), indent=2) + "\n",
     }

@@ -20,6 +20,7 @@ from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.cameras import described
 from pipeline.runtime.demo_results import exit_code, summarise, write_results
 from pipeline.runtime.finished import Finished
+from pipeline.runtime.live_cohorts import LiveCohorts
 from pipeline.runtime.settings import Cameras, Demo, Settings
 from pipeline.runtime.summary import Summary, read_summary
 from pipeline.runtime.taps import CustodyFindings
@@ -147,7 +148,7 @@ def test_cameras_are_rows_below_the_limit_and_districts_above_it() -> None:
 
 
 def test_results_are_written_also_when_they_are_bad(tmp_path: Path) -> None:
-    """The summary, a sample frame and the plot."""
+    """The summary, a sample frame, rates by cohort and the plots."""
     second = SecondReport()
     second.latency.add(0.1)
     work = WorkReport(seconds={1_800_000_000: second})
@@ -158,8 +159,9 @@ def test_results_are_written_also_when_they_are_bad(tmp_path: Path) -> None:
     assert read_summary(tmp_path / "out" / "summary.json") == summary
     assert not summary.ok
     assert summary.memory_peak_bytes == 7
-    assert (tmp_path / "out" / "sample-frame.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "out" / "latency.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("sample-frame.png", "cohorts.png", "latency.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG"), name
+    assert msgspec.json.decode((tmp_path / "out" / "cohorts.json").read_bytes(), type=LiveCohorts).threshold is None
 
 
 def test_what_was_measured_is_shown_though_it_cannot_be_written(tmp_path: Path) -> None:
