@@ -14,13 +14,16 @@ from pipeline.records import WatchlistEntry
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.eyes import load_eyes
+from pipeline.vision.forward import Precision
 
 WARM_UP_BATCHES = 3
 
 
-def bare_loop(jpegs: list[bytes], entries: list[WatchlistEntry], frames: int, batch: int, top_k: int) -> Bare:
+def bare_loop(
+    jpegs: list[bytes], entries: list[WatchlistEntry], frames: int, *, batch: int, top_k: int, precision: Precision
+) -> Bare:
     """Decode, detect, align, embed and search `frames` frames, which go round in `jpegs`, in batches; one thread."""
-    eyes = load_eyes(threads=1)
+    eyes = load_eyes(threads=1, precision=precision)
     gallery = np.stack([entry.template for entry in entries])
 
     def look(first: int, count: int) -> None:
@@ -44,7 +47,7 @@ def main(path: str, cores: str) -> None:
     os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     # written a moment ago by the benchmark that started this process
     arguments = pickle.loads(Path(path).read_bytes())
-    result = bare_loop(*arguments)
+    result = bare_loop(**arguments)
     print(f"{result.frames} {result.cpu_seconds!r}")
 
 

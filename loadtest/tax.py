@@ -31,6 +31,7 @@ from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Batch, Matching, Overload, Run, Settings, Vision
 from pipeline.runtime.topics import create
 from pipeline.synthetic.street import Street, StreetSpec
+from pipeline.vision.precision import PRECISIONS
 
 LOOK_SECONDS = 0.05
 PICTURES = 96
@@ -48,6 +49,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cameras", type=int, default=12, help="streams (12)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the street (1)")
     parser.add_argument("--transport-frames", type=int, default=4000, help="frames of each transport run (4000)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of both networks (fp32)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args(arguments)
 
@@ -73,12 +75,12 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         run=Run(workers=1, partitions=4),
         matching=Matching(shards=1),
         overload=Overload(policy="block"),
-        vision=Vision(threads=1, precision="fp32"),
+        vision=Vision(threads=1, precision=chosen.precision),
     )
     available = sorted(os.sched_getaffinity(0))
     cores = frozenset(available[-1:])
     print(f"workers and shards on core {available[-1]} of {available}; load before: {os.getloadavg()[0]:.2f}")
-    print("shipped detector and embedder, float32, one thread; 1280×720 frames")
+    print(f"shipped detector and embedder, {chosen.precision}, one thread; 1280×720 frames")
     with ExitStack() as stack:
         up = stack.enter_context(services(settings, _say))
         jpegs = _pictures(chosen.seed)
@@ -152,7 +154,14 @@ def _bare(
     jpegs: list[bytes], entries: list[WatchlistEntry], frames: int, settings: Settings, cores: frozenset[int]
 ) -> Bare:
     _say(f"bare: {frames} frames")
-    arguments = (jpegs, entries, frames, settings.batch.limit, settings.matching.top_k)
+    arguments = {
+        "jpegs": jpegs,
+        "entries": entries,
+        "frames": frames,
+        "batch": settings.batch.limit,
+        "top_k": settings.matching.top_k,
+        "precision": settings.vision.precision,
+    }
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(arguments))
         file.flush()
