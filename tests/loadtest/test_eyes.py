@@ -68,6 +68,7 @@ def test_threshold_at_a_rate_is_kept(scores: Scores) -> None:
     for wanted in (0.0, 0.34, 0.67):
         events, trials = scores.fpir(scores.threshold_at(wanted))
         assert events / trials <= wanted
+    assert scores.fpir_per_pass(scores.threshold_at_pass(0.0)) == (0, 1)
 
 
 def test_nearness_is_minus_the_distance() -> None:
