@@ -2,7 +2,7 @@
 
 A ridge regression goes from templates of single pictures to each number that a person or a day's look is made of, and
 is tested on other people. R² is the share of a number's variance that the template gives away to a linear reader: 1 is
-all, 0 none. What identifies should be there; what a person wears should not.
+all, 0 and less none. What identifies should be there; what a person wears should not.
 """
 
 from collections.abc import Callable
@@ -24,19 +24,17 @@ from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.faces import head
 from pipeline.synthetic.identities import Identity, identity
 from pipeline.synthetic.looks import Look, look
-from pipeline.synthetic.seeds import Population, Purpose, generator, group
+from pipeline.synthetic.seeds import SEEDS, Population, Purpose, ValidationGroups, generator, group
 from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.eyes import load_embedder
 from pipeline.vision.trials import encode
 
-FIRST_GROUP: Final = 1 << 16
-"""Groups of the validation population that nothing else looks at."""
 TESTED: Final = 0.3
 """Share of the people that the probe is tested on."""
 RIDGE: Final = 1e-3
-"""Weight of the penalty, ÷ pictures."""
+"""Weight of the penalty ÷ (pictures × the mean square of a template's component)."""
 SCENES: Final = 6
 BATCH: Final = 100
 WORN: Final = ("glasses", "cap", "headscarf", "scarf", "beard", "smile", "jaw_open")
@@ -66,13 +64,14 @@ def r_squared(
     """
     design = np.hstack([templates.astype(np.float64), np.ones((len(templates), 1))])
     known = design[~tested]
-    penalty = RIDGE * len(known) * np.eye(design.shape[1]) / design.shape[1]
+    penalty = RIDGE * len(known) / templates.shape[1] * np.eye(design.shape[1])
     penalty[-1, -1] = 0.0
     weights = np.linalg.solve(known.T @ known + penalty, known.T @ values[~tested])
     truth = values[tested]
     left = ((truth - design[tested] @ weights) ** 2).sum(axis=0)
     spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    return np.where(spread > 0.0, 1.0 - left / np.where(spread > 0.0, spread, 1.0), np.nan)
+    varies = np.ptp(truth, axis=0) > 0.0
+    return np.where(varies, 1.0 - left / np.where(varies, spread, 1.0), np.nan)
 
 
 def numbers(person: Identity, today: Look) -> dict[str, float]:
@@ -91,11 +90,12 @@ def pictures(
     people: tuple[int, ...], place: Difficulty, seed: int, step: Callable[[], None]
 ) -> tuple[NDArray[np.uint8], list[dict[str, float]]]:
     """Return a crop of each person on each of two days, uint8[2·N, 112, 112, 3], aligned by the truth, and numbers."""
-    scenes = [backdrop(generator(Purpose.BACKDROP, FIRST_GROUP + seed, k), 480, 854) for k in range(SCENES)]
+    stream = ValidationGroups.LINEAR_PROBES + seed
+    scenes = [backdrop(generator(Purpose.BACKDROP, stream, k), 480, 854) for k in range(SCENES)]
     crops, rows = [], []
     for each in people:
         person = identity(each)
-        rng = generator(Purpose.VIEW, FIRST_GROUP + seed, each)
+        rng = generator(Purpose.VIEW, stream, each)
         for _ in range(2):
             today = look(person, rng, place)
             image, landmarks = single_view(head(person, today), rng, scenes, place)
@@ -128,22 +128,26 @@ def findings(templates: NDArray[np.float32], rows: list[dict[str, float]]) -> di
 
 
 def main(
-    seed: Annotated[int, typer.Option(min=0, help="Whose people.")] = 0,
-    people: Annotated[int, typer.Option(min=200, help="How many, two pictures each.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS - 1, help="Seed of people and pictures.")] = 0,
+    people: Annotated[int, typer.Option(min=200, help="People; each has two pictures.")] = 3000,
     difficulty: Annotated[str, typer.Option(help="How the pictures are taken.")] = "street",
-    weights: Annotated[Path | None, typer.Option(help="Folder that `lamppost train` wrote; the shipped one.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of a training; the shipped weights if not given.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
 ) -> None:
     """Say what a template gives away to a linear reader."""
     if difficulty not in DIFFICULTIES:
         raise typer.BadParameter(f"{difficulty!r} is none of {', '.join(DIFFICULTIES)}", param_hint="--difficulty")
+    if json and not json.parent.is_dir():
+        raise typer.BadParameter(f"{json.parent} is no folder", param_hint="--json")
     torch.set_num_threads(1)
     embedder = load_embedder("cpu", "fp32", weights)
     console = Console()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("pictures", total=people)
         crops, rows = pictures(
-            group(Population.VALIDATION, FIRST_GROUP + seed, people),
+            group(Population.VALIDATION, ValidationGroups.LINEAR_PROBES + seed, people),
             DIFFICULTIES[difficulty],
             seed,
             lambda: bar.advance(task),

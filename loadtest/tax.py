@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     if chosen.json is not None:
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        run = {"precision": chosen.precision, "frames": chosen.frames, "rounds": chosen.rounds, "seed": chosen.seed}
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "figures": found}), indent=2))
     return 0 if all(figure.reached is not False for figure in found) else 1
 
 

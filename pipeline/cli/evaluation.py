@@ -56,7 +56,7 @@ def evaluate(
     came within working distance (40 px, 30° of yaw, a quarter hidden); every pass of anybody else counts.
     Galleries are kept in the user's cache, and an interrupted command goes on where it was.
     """
-    from pipeline.cli.progress import training_progress
+    from pipeline.cli.progress import stage_progress
     from pipeline.runtime import evaluation as job
 
     plan = job.Plan(
@@ -72,7 +72,7 @@ def evaluate(
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )
-    with training_progress() as progress:
+    with stage_progress() as progress:
 
         def told(stage: str, done: int, total: int) -> None:
             progress(stage, done, total, math.nan)

@@ -173,10 +173,10 @@ def train(
     The same command after an interruption goes on where it was.
     """
     settings = settings_of(settings_file, device=("vision.device", device))
-    from pipeline.cli.progress import training_progress
+    from pipeline.cli.progress import stage_progress
     from pipeline.runtime import training as job
 
-    with training_progress() as progress:
+    with stage_progress() as progress:
         path = job.train(settings, job.Plan(network.value, out, seed, steps, processes, backbone.value), progress)
     typer.echo(f"{path} written")
 

@@ -17,7 +17,7 @@ from rich.progress import (
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[str, int, int, float], None]]:
+def stage_progress() -> Iterator[Callable[[str, int, int, float], None]]:
     """A bar for each stage of a long job, with the latest loss; where there is no terminal, a line now and then."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -42,12 +42,12 @@ def training_progress() -> Iterator[Callable[[str, int, int, float], None]]:
 
 
 def _lines(console: Console) -> Callable[[str, int, int, float], None]:
-    """Return a progress that writes a line for each twentieth of a stage."""
+    """Return a progress that writes a line as a stage begins, and for each twentieth of it."""
     twentieths: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int, loss: float) -> None:
         reached = 20 * done // max(1, total)
-        if reached > twentieths.get(stage, 0):
+        if reached > twentieths.get(stage, -1):
             twentieths[stage] = reached
             console.print(f"{stage} {done}/{total} {_said(loss)}".rstrip(), highlight=False)
 

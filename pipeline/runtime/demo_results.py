@@ -24,12 +24,12 @@ from pipeline.records import Alert
 from pipeline.runtime import summary as records
 from pipeline.runtime.finished import Finished
 from pipeline.runtime.live import milliseconds, total_latency
-from pipeline.runtime.live_cohorts import cohorts_plot, live_cohorts
+from pipeline.runtime.live_cohorts import Provenance, cohorts_plot, live_cohorts
 from pipeline.runtime.pictures import annotated_frame, best_alert
 from pipeline.runtime.plots import LatencySeries, latency_plot
 from pipeline.runtime.settings_sources import Resolved
 from pipeline.runtime.taps import CustodyFindings
-from pipeline.runtime.truth import Verdict, judge_all
+from pipeline.runtime.truth import Verdict, join_all, judge_all
 from pipeline.synthetic.street import Street
 
 LIBRARIES = ("confluent-kafka", "numba", "numpy", "opencv-python-headless", "ray", "torch")
@@ -48,16 +48,17 @@ def write_results(finished: Finished, memory_peak_bytes: int, console: Console) 
     out = finished.settings.demo.out
     streets = {each.id: Street(each.street) for each in finished.plan.cameras if isinstance(each, SyntheticCamera)}
     sent = {camera: counts.intended for camera, counts in finished.cameras.counts.items()}
-    verdict = judge_all(streets, sent, finished.alerts) if streets else None
+    joined, elsewhere = join_all(streets, sent, finished.alerts)
+    verdict = judge_all(joined, elsewhere) if streets else None
     summary = summarise(finished, verdict, memory_peak_bytes)
     report(summary, console)
     records.write_summary(summary, out)
     files = [str(out / records.FILE_NAME)]
     if streets:
         _write(out / SAMPLE, _sample(streets, finished.alerts))
-        cohorts = live_cohorts(streets, sent, finished.alerts, finished.settings.cameras.seed)
+        cohorts = live_cohorts(joined, elsewhere, _provenance(finished))
         _write(out / COHORTS, msgspec.json.format(msgspec.json.encode(cohorts), indent=2) + b"\n")
-        _write(out / COHORTS_PLOT, cohorts_plot(cohorts, finished.run))
+        _write(out / COHORTS_PLOT, cohorts_plot(cohorts))
         files += [SAMPLE, COHORTS, COHORTS_PLOT]
     _write(
         out / PLOT,
@@ -234,6 +235,16 @@ def _versions(kafka: str) -> dict[str, str]:
         "machine": f"{platform.machine()}, {cores()} cores, Linux {os.uname().release}",
         **libraries,
     }
+
+
+def _provenance(finished: Finished) -> Provenance:
+    first = finished.alerts[0] if finished.alerts else None
+    return Provenance(
+        run=finished.run,
+        seed=finished.settings.cameras.seed,
+        embedder_version=None if first is None else first.embedder_version,
+        threshold=None if first is None else first.threshold,
+    )
 
 
 def _sample(streets: dict[str, Street], alerts: list[Alert]) -> bytes:

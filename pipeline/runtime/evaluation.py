@@ -20,8 +20,6 @@ from pipeline.errors import InputError, SettingsError
 from pipeline.evaluation.cohorts import EDGES
 from pipeline.runtime.evaluation_plots import cohort_plot, det_plot
 from pipeline.runtime.evaluation_probes import (
-    CHOICE_GALLERY,
-    LAST_SEED,
     Progress,
     Trial,
     Wanted,
@@ -32,7 +30,7 @@ from pipeline.runtime.evaluation_rates import Case, assess, columns, search_all,
 from pipeline.runtime.evaluation_results import SCHEMA_VERSION, Evaluation, Options, Provenance, Result, write
 from pipeline.runtime.evaluation_workers import Workers
 from pipeline.runtime.galleries import gallery
-from pipeline.synthetic.seeds import GROUP_SIZE, Population
+from pipeline.synthetic.seeds import GROUP_SIZE, SEEDS, Population, ValidationGroups
 from pipeline.vision.weights import load_manifest, load_weights
 
 PICTURES: Final = 6
@@ -74,7 +72,8 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
     with Workers(options.processes) as workers:
         trials = {name: _trial(name, options, plan.seed, workers, progress) for name in options.difficulties}
         # one gallery after the other: a million entries take half a gigabyte
-        entries = _gallery(Population.VALIDATION, CHOICE_GALLERY + plan.seed, options, workers, progress)
+        number = ValidationGroups.CHOICE_GALLERY + plan.seed
+        entries = _gallery(Population.VALIDATION, number, options, workers, progress)
         chosen = {
             (name, size): search_non_mated(trial.choice, entries[:size])
             for name, trial in trials.items()
@@ -123,8 +122,8 @@ def resolved(plan: Plan) -> Options:
         raise SettingsError(f"--searches is {plan.searches}: use 1 to {most}")
     if not 0.0 < plan.target_fpir < 1.0:
         raise SettingsError(f"--target-fpir is {plan.target_fpir}: use a rate between 0 and 1, such as 1e-3")
-    if not 0 <= plan.seed <= LAST_SEED:
-        raise SettingsError(f"--seed is {plan.seed}: use 0 to {LAST_SEED}")
+    if not 0 <= plan.seed < SEEDS:
+        raise SettingsError(f"--seed is {plan.seed}: use 0 to {SEEDS - 1}")
     if plan.pictures is not None and not 1 <= plan.pictures <= MOST_PICTURES:
         raise SettingsError(f"--pictures is {plan.pictures}: use 1 to {MOST_PICTURES}")
     if plan.processes < 1:

@@ -86,14 +86,15 @@ def _cross(axes: Any, result: Result, colour: str) -> None:
 
 def cohort_plot(evaluation: Evaluation) -> bytes:
     """FPIR and TPIR by cohort as PNG; the first six combinations of difficulty and gallery."""
+    per = evaluation.options.per
     series = {f"{each.difficulty}, N = {each.gallery:,}": each.cohorts for each in evaluation.results[:MOST_SERIES]}
-    return rates_by_cohort(series, ("FPIR", "TPIR, rank 1"), evaluation.options.per)
+    return rates_by_cohort(series, (f"FPIR per {per}", f"TPIR, rank 1, per {per}"))
 
 
-def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str, str], per: str) -> bytes:
+def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str, str]) -> bytes:
     """FPIR and TPIR by cohort with 95 % intervals as PNG, a colour for each of at most six named series.
 
-    A cohort of fewer than 30 people has a row and no mark.
+    A cohort of fewer than 30 people has a row that says so, and no mark.
     """
     names = list(dict.fromkeys((c.dimension, c.name) for cohorts in series.values() for c in cohorts))
     figure = Figure(figsize=(11, 1.6 + 0.42 * len(names)), dpi=150, facecolor="white", layout="constrained")
@@ -107,13 +108,27 @@ def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str,
             _dots(axes, shown, offset, COLOURS[number], label)
     for axes, title in zip(panels, titles, strict=True):
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-        _dress(axes, f"{title} per {per}, 95 % intervals")
+        _dress(axes, f"{title}, 95 % intervals")
         axes.set_yticks(range(len(names)), [f"{dimension.replace('_', ' ')}: {name}" for dimension, name in names])
+        if not axes.has_data():
+            axes.set_xlim(0.0, 1.0)
+        for row, name in enumerate(names):
+            if not any(rate.people >= FEWEST_PEOPLE for rate in _rates_of(series, name, titles.index(title))):
+                axes.annotate(
+                    f"fewer than {FEWEST_PEOPLE} people", (0.02, row), xycoords=("axes fraction", "data"), va="center",
+                    fontsize=8.5, color=INK,
+                )  # fmt: skip
     panels[0].set_xlim(left=0)
     panels[1].set_xlim(right=1.0)
     panels[0].invert_yaxis()
     panels[1].legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     return _png(figure)
+
+
+def _rates_of(series: Mapping[str, Sequence[HasRates]], name: tuple[str, str], panel: int) -> list[Rate]:
+    """Return a cohort's FPIR (panel 0) or TPIR (panel 1) in every series that has it."""
+    of = [each for cohorts in series.values() for each in cohorts if (each.dimension, each.name) == name]
+    return [(each.fpir, each.tpir)[panel] for each in of]
 
 
 def _dots(axes: Any, shown: list[tuple[int, Rate]], offset: float, colour: str, label: str) -> None:

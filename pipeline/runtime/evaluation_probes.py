@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.runtime.evaluation_workers import FacesTask, StreetTask, Workers, look_at_faces, watch_street
-from pipeline.synthetic.seeds import GROUP_SIZE, Population, Purpose, generator, group, text_key
+from pipeline.synthetic.seeds import GROUP_SIZE, Population, Purpose, ValidationGroups, generator, group, text_key
 from pipeline.synthetic.street import StreetSpec
 from pipeline.vision.networks import EMBEDDING
 from pipeline.vision.probing import Probes, StreetProbes, together
 
-LAST_SEED: Final = (1 << 17) - 1
-CHOICE_GALLERY: Final = 1 << 18
-CHOICE_PROBES: Final = 1 << 17
-"""Groups of the validation population begin here; that of the shipped threshold is elsewhere."""
 CHOICE_STREETS: Final = 1 << 42
 """Street seeds of the choice; training, the shipped threshold and tests have others."""
 PICTURES_A_TASK: Final = 40
@@ -59,7 +55,7 @@ def faces(wanted: Wanted, workers: Workers, progress: Progress) -> Trial:
     listed = group(Population.WATCHLIST, seed, wanted.gallery)
     again = [(listed[i % wanted.gallery], i // wanted.gallery) for i in range(searches)]
     kinds = {
-        "to choose on": _once(Population.VALIDATION, CHOICE_PROBES + seed, searches),
+        "to choose on": _once(Population.VALIDATION, ValidationGroups.CHOICE_PROBES + seed, searches),
         "non-mated": _once(Population.PASSERS_BY, seed, searches),
         "mated": again,
     }

@@ -1,55 +1,73 @@
 """Differentials of a live run: its alerts joined with the truth, which is recomputed from the seed; only sums stay.
 
-A pass is a search. That of a listed person within working distance is mated, with the score of the alert for its own
-entry; that of somebody else is non-mated, with the best score of its alerts. A pass without an alert has no score: it
-lies below the threshold, or no face was found, and a live system does not say which.
+A pass is a search. That of a listed person who should have alerted is mated, with the score of the first alert for its
+own entry; that of somebody who is not listed is non-mated, with the best score of its alerts. A pass without an alert
+has no score: it lay below the threshold, showed no face that was found, or its frames were not processed, and a live
+system does not say which. So these histograms begin at the threshold, and are not those of `lamppost evaluate`, which
+knows every score.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.evaluation.cohorts import EDGES, Differential, by_cohort, differentials
 from pipeline.evaluation.rate import Rate
+from pipeline.evaluation.rates import LOWEST
 from pipeline.evaluation.searches import Mated, NonMated
 from pipeline.records import Alert
 from pipeline.runtime.evaluation_plots import rates_by_cohort
+from pipeline.runtime.truth import Joined
 from pipeline.synthetic.cohorts import cohorts_of_street
-from pipeline.synthetic.street import FaceTruth, PlantedPass, Street
+from pipeline.synthetic.street import FaceTruth, PlantedPass, Street, walk_of
+from pipeline.vision.trials import match
 
 SCHEMA_VERSION: Final = 1
-LEAST_OVERLAP: Final = 0.3
-"""Intersection over union from which on an alert's box is taken to be a face."""
 
 
 class LiveCohort(msgspec.Struct, frozen=True):
-    """One cohort: histograms of the scores of its alerts, its passes without an alert, and its rates."""
+    """One cohort: histograms of scores, passes without an alert, and rates per pass."""
 
     dimension: str
     name: str
-    mated_alerts: tuple[int, ...]
-    """Alerts of passes of listed people for their own entry, by score."""
-    non_mated_alerts: tuple[int, ...]
-    """Passes of people who are not listed that alerted, by the best score."""
+    mated_histogram: tuple[int, ...]
+    """Passes of listed people with an alert for their own entry, by the score of the first."""
+    non_mated_histogram: tuple[int, ...]
+    """Passes of people who are not listed with an alert, by the best score."""
     mated_without_alert: int
     non_mated_without_alert: int
     tpir: Rate
     fpir: Rate
 
 
+class Provenance(msgspec.Struct, frozen=True):
+    """Which run it was; embedder and threshold as the alerts say, null without any."""
+
+    run: str
+    seed: int
+    embedder_version: str | None
+    threshold: float | None
+
+
 class LiveCohorts(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of `cohorts.json`: rates are per pass, shares 0 … 1, scores are cosines."""
+    """The whole of `cohorts.json`: rates are per pass, shares 0 … 1, scores are cosines.
+
+    Every alert is in a histogram (several of one pass once), or is counted as one of those that belong to no cohort.
+    """
 
     schema_version: int
-    threshold: float | None
-    """Of the alerts; null without any."""
+    provenance: Provenance
     histogram_edges: tuple[float, ...]
-    elsewhere: int
-    """Alerts in no cohort: for another entry than the listed person who was seen, or on no face."""
+    not_asked_for: int
+    """Right alerts for passes that need not alert: never within working distance, or cut short by the end."""
+    for_another: int
+    """Alerts for another entry than that of the listed person who was seen."""
+    on_no_face: int
     cohorts: tuple[LiveCohort, ...]
     differentials: tuple[Differential, ...]
 
@@ -63,51 +81,70 @@ class _Passes:
     labels: list[Mapping[str, str]] = field(default_factory=list)
 
     def add(self, score: float, planted: PlantedPass, label: Mapping[str, str]) -> None:
+        """Add a pass."""
         self.scores.append(score)
         self.people.append(planted.identity)
         self.labels.append(label)
 
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Return scores float32[M], people int64[M] and numbers of the passes int64[M]."""
+        count = np.arange(len(self.scores), dtype=np.int64)
+        return np.array(self.scores, np.float32), np.array(self.people, np.int64), count
 
-def live_cohorts(
-    streets: Mapping[str, Street], frames_sent: Mapping[str, int], alerts: Iterable[Alert], seed: int
-) -> LiveCohorts:
-    """Return the sums of every cohort over all streets; `seed` is that of the bootstrap."""
-    by_camera: dict[str, list[Alert]] = defaultdict(list)
-    for alert in alerts:
-        by_camera[alert.camera].append(alert)
-    mated, others = _Passes(), _Passes()
-    joined = sum(
-        _join(street, frames_sent.get(camera, 0), by_camera[camera], mated, others)
-        for camera, street in streets.items()
-    )
-    every = [alert for each in by_camera.values() for alert in each]
+
+@dataclass(slots=True)
+class _Sums:
+    """What is added up over cameras."""
+
+    mated: _Passes = field(default_factory=_Passes)
+    others: _Passes = field(default_factory=_Passes)
+    not_asked_for: int = 0
+    for_another: int = 0
+    on_no_face: int = 0
+
+
+def live_cohorts(joined: Sequence[Joined], elsewhere: Sequence[Alert], provenance: Provenance) -> LiveCohorts:
+    """Return the sums of every cohort over all cameras; alerts `elsewhere`, without a street, lie on no face."""
+    sums = _Sums(on_no_face=len(elsewhere))
+    for each in joined:
+        _add(each, sums)
+    own, people, passages = sums.mated.arrays()
     found = by_cohort(
-        Mated(_scores(mated), np.ones(len(mated.scores), bool), _integers(mated.people), _counted(mated)),
-        mated.labels,
-        NonMated(_scores(others), _integers(others.people), _counted(others)),
-        others.labels,
-        threshold=-1.0,
-        rng=np.random.default_rng(seed),
+        Mated(own, np.ones(len(own), bool), people, passages),
+        sums.mated.labels,
+        NonMated(*sums.others.arrays()),
+        sums.others.labels,
+        threshold=LOWEST,
+        rng=np.random.default_rng(provenance.seed),
     )
     return LiveCohorts(
         schema_version=SCHEMA_VERSION,
-        threshold=min((alert.threshold for alert in every), default=None),
+        provenance=provenance,
         histogram_edges=tuple(float(edge) for edge in EDGES),
-        elsewhere=len(every) - joined,
+        not_asked_for=sums.not_asked_for,
+        for_another=sums.for_another,
+        on_no_face=sums.on_no_face,
         cohorts=tuple(
             LiveCohort(
-                each.dimension, each.name, each.mated, each.non_mated,
-                each.mated_not_acquired, each.non_mated_not_acquired, each.tpir, each.fpir,
+                each.dimension,
+                each.name,
+                each.mated,
+                each.non_mated,
+                each.mated_not_acquired,
+                each.non_mated_not_acquired,
+                each.tpir,
+                each.fpir,
             )
             for each in found
         ),
         differentials=tuple(differentials(found)),
-    )  # fmt: skip
+    )
 
 
-def cohorts_plot(found: LiveCohorts, run: str) -> bytes:
+def cohorts_plot(found: LiveCohorts) -> bytes:
     """Rates by cohort with their intervals as PNG."""
-    return rates_by_cohort({run: found.cohorts}, ("False alerts", "Planted passes alerted"), "pass")
+    titles = ("FPIR: unlisted passes that alerted", "TPIR: planted passes that alerted")
+    return rates_by_cohort({found.provenance.run: found.cohorts}, titles)
 
 
 def live_cohorts_schema() -> dict[str, Any]:
@@ -115,50 +152,29 @@ def live_cohorts_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(LiveCohorts)}
 
 
-def _join(street: Street, frames_sent: int, alerts: list[Alert], mated: _Passes, others: _Passes) -> int:
-    """Add the passes of one camera, and return how many of its alerts belong to a pass or need not be counted."""
-    if not frames_sent:
-        return 0
-    scores: dict[str, float] = defaultdict(lambda: -np.inf)
-    joined = 0
-    for alert in alerts:
-        face = _face(alert, street)
-        if face is not None and (not face.listed or face.entry == alert.entry):
-            scores[face.pass_id] = max(scores[face.pass_id], alert.score)
-            joined += 1
-    labels = cohorts_of_street(street.spec)
-    for planted in street.passes(0, frames_sent - 1):
-        label = labels[int(planted.pass_id.rsplit("/", 1)[1])]._asdict()
-        if not planted.listed:
-            others.add(scores[planted.pass_id], planted, label)
-        elif planted.within_working_distance and planted.last_sequence < frames_sent - 1:
-            mated.add(scores[planted.pass_id], planted, label)
-    return joined
+def _add(joined: Joined, sums: _Sums) -> None:
+    """Add the passes and alerts of one camera."""
+    labels = cohorts_of_street(joined.street.spec) if joined.passes else {}
+    false: dict[str, float] = defaultdict(lambda: -np.inf)
+    for alert in joined.unexplained:
+        face = _face(alert, joined.street)
+        if face is None:
+            sums.on_no_face += 1
+        elif face.listed:
+            sums.for_another += 1
+        else:
+            false[face.pass_id] = max(false[face.pass_id], alert.score)
+    for planted in joined.passes:
+        label = labels[walk_of(planted.pass_id)]._asdict()
+        alerts = joined.of_pass.get(planted.pass_id, [])
+        if joined.counts(planted):
+            sums.mated.add(alerts[0].score if alerts else -np.inf, planted, label)
+        elif planted.listed:
+            sums.not_asked_for += len(alerts)
+        else:
+            sums.others.add(false[planted.pass_id], planted, label)
 
 
 def _face(alert: Alert, street: Street) -> FaceTruth | None:
-    """Return the face that an alert's box lies on best, None if there is none."""
-    faces = street.truth(alert.sequence).faces
-    best = max(faces, key=lambda face: _overlap(alert.box, face.box), default=None)
-    return best if best is not None and _overlap(alert.box, best.box) >= LEAST_OVERLAP else None
-
-
-def _overlap(box: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
-    """Return intersection over union of two boxes, xyxy."""
-    width = min(box[2], other[2]) - max(box[0], other[0])
-    height = min(box[3], other[3]) - max(box[1], other[1])
-    shared = max(0.0, width) * max(0.0, height)
-    union = (box[2] - box[0]) * (box[3] - box[1]) + (other[2] - other[0]) * (other[3] - other[1]) - shared
-    return shared / max(union, 1e-9)
-
-
-def _scores(passes: _Passes) -> Any:
-    return np.array(passes.scores, np.float32)
-
-
-def _integers(values: list[int]) -> Any:
-    return np.array(values, np.int64)
-
-
-def _counted(passes: _Passes) -> Any:
-    return np.arange(len(passes.scores), dtype=np.int64)
+    """Return the face that an alert's box lies on, None if there is none."""
+    return match(np.array([alert.box], np.float32), street.truth(alert.sequence).faces)[0]

@@ -98,7 +98,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """How long the cameras sent."""
     versions: dict[str, str]
-    """Lamppost, Python, the libraries that compute or carry frames, Kafka, and the networks' weights."""
+    """Lamppost, Python, Kafka, the libraries that compute or carry frames, and the machine."""
     settings: dict[str, str]
     """Every resolved setting by its dotted name; secrets are not shown."""
     cameras: CameraCounts

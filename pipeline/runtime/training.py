@@ -3,7 +3,8 @@
 The folder gets ``detector.safetensors`` and ``embedder.safetensors``, and ``manifest.json`` with their SHA-256 sums,
 the ceilings of the activations that int8 needs, and the operating point, which is chosen after the embedder with the
 detector of the folder, or the shipped one if the folder has none. Checkpoints lie in ``checkpoints/``: the same command
-after an interruption goes on where it was.
+after an interruption goes on where it was. Beside them a CSV file per network has a row per checkpoint: loss, learning
+rate, and a figure on the validation population.
 """
 
 import hashlib

@@ -25,6 +25,21 @@ class Population(IntEnum):
     WATCHLIST = 3
 
 
+class ValidationGroups(IntEnum):
+    """First group of the validation population for each use; the seed is added, so seeds below `SEEDS` do not meet."""
+
+    LINEAR_PROBES = 1 << 17
+    CHOICE_PROBES = 2 << 17
+    CHOICE_GALLERY = 3 << 17
+    TRAINING_LOG = 4 << 17
+    OPERATING_POINT = 5 << 17
+    CEILINGS = 6 << 17
+
+
+SEEDS: Final = 1 << 17
+"""Seeds below this have groups of the validation population of their own."""
+
+
 class Purpose(IntEnum):
     """What a random stream is for; streams of different purposes are independent."""
 

@@ -67,6 +67,11 @@ class PlantedPass(msgspec.Struct, frozen=True):
     """Whether some frame of it has a face of 40 px and more within 30° of yaw, at most a quarter hidden."""
 
 
+def walk_of(pass_id: str) -> int:
+    """Return the index of the walk that a pass is of: the end of its id."""
+    return int(pass_id.rsplit("/", 1)[1])
+
+
 def appearance(walk: Walk, spec: StreetSpec) -> tuple[Identity, Look, np.random.Generator]:
     """Return who walks, how they look today, and the walker's own stream, from which the rest of them is drawn."""
     rng = generator(Purpose.LOOK, spec.seed, text_key(spec.camera), walk.index)

@@ -18,7 +18,7 @@ from pipeline.synthetic.identities import identity
 from pipeline.synthetic.looks import Look, look
 from pipeline.synthetic.passes import StreetSpec
 from pipeline.synthetic.seeds import Purpose, generator, text_key
-from pipeline.synthetic.street import Street
+from pipeline.synthetic.street import Street, walk_of
 from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
@@ -138,13 +138,13 @@ def probe_street(spec: StreetSpec, quality: int, detector: Detector, embedder: E
     """Watch one loop of a street through JPEG of a quality, and sort the faces by pass and truth."""
     trial = watch(Street(spec), detector, embedder, Stopwatch(), quality=quality)
     labels = cohorts_of_street(spec)
-    walks = np.array([-1 if truth is None else _walk(truth.pass_id) for truth in trial.truths], np.int64)
+    walks = np.array([-1 if truth is None else walk_of(truth.pass_id) for truth in trial.truths], np.int64)
     mated, others, beyond = [], [], 0
     for each in trial.passes:
         if not each.listed:
-            others.append((_walk(each.pass_id), each.identity))
+            others.append((walk_of(each.pass_id), each.identity))
         elif each.within_working_distance:
-            mated.append((_walk(each.pass_id), each.identity))
+            mated.append((walk_of(each.pass_id), each.identity))
         else:
             beyond += 1
     return StreetProbes(
@@ -154,11 +154,6 @@ def probe_street(spec: StreetSpec, quality: int, detector: Detector, embedder: E
         beyond,
         trial.frames,
     )
-
-
-def _walk(pass_id: str) -> int:
-    """Return the index of the walk that a pass is of: the end of its id."""
-    return int(pass_id.rsplit("/", 1)[1])
 
 
 def _of(

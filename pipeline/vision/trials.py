@@ -20,6 +20,8 @@ from pipeline.vision.decode import decode_jpeg
 
 BATCH: Final = 8
 ENROLMENT_PICTURES: Final = 6
+LEAST_OVERLAP: Final = 0.35
+"""Intersection over union above which a box lies on a face."""
 
 
 @dataclass(slots=True)
@@ -65,15 +67,15 @@ def enrolment_crops(people: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def match(boxes: NDArray[np.float32], faces: tuple[FaceTruth, ...]) -> list[FaceTruth | None]:
-    """Return the face that each box, float32[N, 4], best first, lies on (intersection over union above 0.35)."""
+    """Return the face that each box, float32[N, 4], best first, lies on, each face at most once."""
     free = list(faces)
     out: list[FaceTruth | None] = []
     for box in boxes:
-        best, most = None, 0.35
+        best, most = None, LEAST_OVERLAP
         for face in free:
-            overlap = _overlap(box, face.box)
-            if overlap > most:
-                best, most = face, overlap
+            shared = _overlap(box, face.box)
+            if shared > most:
+                best, most = face, shared
         out.append(best)
         if best is not None:
             free.remove(best)

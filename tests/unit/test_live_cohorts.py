@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from pipeline.records import Alert
-from pipeline.runtime.live_cohorts import LiveCohort, LiveCohorts, cohorts_plot, live_cohorts
+from pipeline.runtime.live_cohorts import LiveCohort, LiveCohorts, Provenance, cohorts_plot, live_cohorts
+from pipeline.runtime.truth import join, join_all, judge
 from pipeline.synthetic.cohorts import cohorts_of_street
 from pipeline.synthetic.seeds import Population, group
-from pipeline.synthetic.street import FaceTruth, PlantedPass, Street, StreetSpec
+from pipeline.synthetic.street import FaceTruth, PlantedPass, Street, StreetSpec, walk_of
 
 CAMERA = "north/cam-000"
+PROVENANCE = Provenance("run", 1, "e", 0.6)
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -52,6 +54,12 @@ def alert(street: Street, planted: PlantedPass, entry: str, score: float = 0.71)
     )  # fmt: skip
 
 
+def found_in(street: Street, sent: int, alerts: list[Alert]) -> LiveCohorts:
+    """The cohorts of one camera's alerts."""
+    joined, elsewhere = join_all({CAMERA: street}, {CAMERA: sent}, alerts)
+    return live_cohorts(joined, elsewhere, PROVENANCE)
+
+
 def counted(passes: list[PlantedPass], sent: int) -> list[PlantedPass]:
     """Passes that should have alerted."""
     return [each for each in passes if each.listed and each.within_working_distance and each.last_sequence < sent - 1]
@@ -62,21 +70,26 @@ def in_dimension(found: LiveCohorts, dimension: str) -> list[LiveCohort]:
     return [each for each in found.cohorts if each.dimension == dimension]
 
 
-def test_every_dimension_adds_up_to_all_passes(street: Street, sent: int, passes: list[PlantedPass]) -> None:
-    """Each pass lies in one cohort of each dimension, whether it alerted or not."""
+def test_every_dimension_adds_up_to_the_verdict_of_the_summary(
+    street: Street, sent: int, passes: list[PlantedPass]
+) -> None:
+    """Each pass lies in one cohort of each dimension, wherever the box of its alert lies."""
     wanted = counted(passes, sent)
-    found = live_cohorts(
-        {CAMERA: street}, {CAMERA: sent}, [alert(street, each, each.entry) for each in wanted[1:]], seed=1
-    )
-    strangers = sum(not each.listed for each in passes)
+    alerts = [alert(street, each, each.entry) for each in wanted[1:]]
+    alerts[0] = msgspec.structs.replace(alerts[0], box=(0.0, 0.0, 2.0, 2.0))
+    found = found_in(street, sent, alerts)
+    verdict = judge(join(street, sent, alerts))
+    assert (verdict.planted_passes, verdict.alerted_passes) == (len(wanted), len(wanted) - 1)
     for dimension in ("skin", "glasses", "covering", "age_look"):
         rows = in_dimension(found, dimension)
-        assert sum(row.tpir.trials for row in rows) == len(wanted)
-        assert sum(row.tpir.events for row in rows) == sum(sum(row.mated_alerts) for row in rows) == len(wanted) - 1
+        assert sum(row.tpir.trials for row in rows) == verdict.planted_passes
+        assert sum(row.tpir.events for row in rows) == verdict.alerted_passes
+        assert sum(sum(row.mated_histogram) for row in rows) == verdict.alerted_passes
         assert sum(row.mated_without_alert for row in rows) == 1
-        assert sum(row.fpir.trials for row in rows) == sum(row.non_mated_without_alert for row in rows) == strangers
+        assert sum(row.fpir.trials for row in rows) == verdict.non_mated_passes
+        assert sum(row.non_mated_without_alert for row in rows) == verdict.non_mated_passes
         assert sum(row.fpir.events for row in rows) == 0
-    assert (found.threshold, found.elsewhere) == (0.6, 0)
+    assert (found.not_asked_for, found.for_another, found.on_no_face) == (0, 0, 0)
 
 
 def test_false_alert_counts_in_the_cohort_of_whom_was_seen(
@@ -84,34 +97,34 @@ def test_false_alert_counts_in_the_cohort_of_whom_was_seen(
 ) -> None:
     """Two alerts of one pass are one search with the better score."""
     stranger = next(each for each in passes if not each.listed)
-    alerts = [alert(street, stranger, "watchlist-000001", score) for score in (0.65, 0.83)]
-    found = live_cohorts({CAMERA: street}, {CAMERA: sent}, alerts, seed=1)
-    label = cohorts_of_street(street.spec)[int(stranger.pass_id.rsplit("/", 1)[1])]
+    found = found_in(street, sent, [alert(street, stranger, "watchlist-000001", score) for score in (0.65, 0.83)])
+    label = cohorts_of_street(street.spec)[walk_of(stranger.pass_id)]
     for dimension, name in label._asdict().items():
         (row,) = (each for each in in_dimension(found, dimension) if each.fpir.events)
         assert (row.name, row.fpir.events) == (name, 1)
-        (bin_,) = (index for index, count in enumerate(row.non_mated_alerts) if count)
+        (bin_,) = (index for index, count in enumerate(row.non_mated_histogram) if count)
         assert found.histogram_edges[bin_] <= 0.83 <= found.histogram_edges[bin_ + 1]
-    assert found.elsewhere == 0
 
 
-def test_alerts_for_somebody_else_or_on_no_face_are_in_no_cohort(
+def test_alerts_that_belong_to_no_cohort_are_counted_by_why(
     street: Street, sent: int, passes: list[PlantedPass]
 ) -> None:
-    """A listed person taken for another one is neither a hit nor a search of somebody who is not listed."""
+    """For somebody else, on no face, of a camera without a street, or right but of a pass that need not alert."""
     listed = counted(passes, sent)[0]
+    far = next(each for each in passes if each.listed and not each.within_working_distance)
     other = alert(street, listed, "watchlist-999999")
-    nobody = msgspec.structs.replace(alert(street, listed, listed.entry), box=(0.0, 0.0, 2.0, 2.0))
-    found = live_cohorts({CAMERA: street}, {CAMERA: sent}, [other, nobody], seed=1)
-    assert found.elsewhere == 2
+    nobody = msgspec.structs.replace(other, box=(0.0, 0.0, 2.0, 2.0))
+    strange = msgspec.structs.replace(other, camera="elsewhere")
+    found = found_in(street, sent, [other, nobody, strange, alert(street, far, far.entry)])
+    assert (found.not_asked_for, found.for_another, found.on_no_face) == (1, 1, 2)
     assert all(each.tpir.events == each.fpir.events == 0 for each in found.cohorts)
 
 
 def test_without_frames_there_is_no_cohort(street: Street) -> None:
     """A run that ended before its first frame."""
-    found = live_cohorts({CAMERA: street}, {}, [], seed=1)
+    found = found_in(street, 0, [])
     assert found.cohorts == found.differentials == ()
-    assert cohorts_plot(found, "run").startswith(b"\x89PNG")
+    assert cohorts_plot(found).startswith(b"\x89PNG")
 
 
 def test_written_cohorts_follow_their_schema_and_name_nobody(
@@ -119,8 +132,8 @@ def test_written_cohorts_follow_their_schema_and_name_nobody(
 ) -> None:
     """Other programs read the file by docs/cohorts.schema.json; no entry, pass, camera or person is in it."""
     wanted = counted(passes, sent)
-    found = live_cohorts({CAMERA: street}, {CAMERA: sent}, [alert(street, each, each.entry) for each in wanted], seed=1)
+    found = found_in(street, sent, [alert(street, each, each.entry) for each in wanted])
     text = msgspec.json.encode(found).decode()
     jsonschema.validate(json.loads(text), json.loads((DOCS / "cohorts.schema.json").read_text(encoding="utf-8")))
     assert not any(word in text for word in (CAMERA, wanted[0].entry, str(wanted[0].identity)))
-    assert cohorts_plot(found, "run").startswith(b"\x89PNG")
+    assert cohorts_plot(found).startswith(b"\x89PNG")

@@ -9,7 +9,9 @@ from pipeline.synthetic.identities import identity, skin_colour
 from pipeline.synthetic.seeds import (
     GROUP_SIZE,
     POPULATION_SIZE,
+    SEEDS,
     Population,
+    ValidationGroups,
     entry_id,
     group,
     person_seed,
@@ -26,6 +28,13 @@ def test_same_seed_gives_same_person() -> None:
     assert first.shape == second.shape
     assert np.array_equal(first.pigment, second.pigment)
     assert np.array_equal(first.moles, second.moles)
+
+
+def test_uses_of_the_validation_population_do_not_meet() -> None:
+    """Whom a threshold is chosen on is in no gallery, no training's log and no other use, for every seed."""
+    firsts = sorted(ValidationGroups)
+    assert all(later - earlier >= SEEDS for earlier, later in pairwise(firsts))
+    assert firsts[-1] + SEEDS <= POPULATION_SIZE // GROUP_SIZE
 
 
 def test_different_seeds_give_different_people() -> None:

@@ -124,18 +124,46 @@ def test_overlap_of_a_box_with_its_truth_is_their_intersection_over_union() -> N
     assert [float(each[0]) for each in overlaps] == pytest.approx([1.0, 1 / 3, 1 / 2], abs=1e-5)
 
 
-def test_cells_between_a_face_and_its_neighbour_are_background() -> None:
-    """What lies 0.4 face sizes from a face that must be found is taught to hold none."""
-    target = targets(np.array([[80, 60, 160, 140]], np.float32), np.zeros((1, 5, 2), np.float32), np.array([True]))
-    assert target[0, 100 // 8, 120 // 8] == 1
-    assert target[0, 100 // 8, (120 + 40) // 8] == 0
+def test_cells_beyond_the_rim_of_a_face_are_background() -> None:
+    """The rim of a face that must be found is narrow; that of one that need not is the whole face."""
+    box, points = np.array([[80, 60, 160, 140]], np.float32), np.zeros((1, 5, 2), np.float32)
+    row = targets(box, points, np.array([True]))[0, 100 // 8]
+    # cells' centres are 4, 12, 20 … px; the face's is 120 and its width 80
+    assert [row[(120 + int(part * 80)) // 8] for part in (0.0, 0.1, 0.28, 0.43)] == [1, 1, -1, 0]
+    excused = targets(box, points, np.array([False]))[0, 100 // 8]
+    assert [excused[(120 + int(part * 80)) // 8] for part in (0.0, 0.28, 0.43)] == [-1, -1, -1]
+
+
+def test_a_cell_that_two_faces_share_is_that_of_the_later_nearer_one() -> None:
+    """Nor does the rim of either hide the centre of the other."""
+    far, near = [100, 60, 120, 84], [112, 60, 160, 120]
+    target = targets(np.array([far, near], np.float32), np.zeros((2, 5, 2), np.float32), np.array([True, True]))
+    assert target[0, 72 // 8, 108 // 8] == 1
+    assert target[0, 90 // 8, 136 // 8] == 1
+    hidden = targets(np.array([near, near], np.float32), np.zeros((2, 5, 2), np.float32), np.array([False, True]))
+    assert hidden[0, 90 // 8, 136 // 8] == 1
+
+
+def test_score_of_a_box_beside_its_face_is_to_be_low() -> None:
+    """With an overlap of a third, saying a third costs less than being sure."""
+    target = torch.from_numpy(
+        targets(np.array([[100, 60, 120, 90]], np.float32), np.full((1, 5, 2), 75, np.float32), np.array([True]))
+    )[None]
+    beside = target.clone()
+    beside[:, 1] += 10 / 8
+    beside[:, 0] = -8.0
+    modest, sure = beside.clone(), beside.clone()
+    cell = target[:, 0] == 1
+    modest[:, 0][cell], sure[:, 0][cell] = float(np.log(1 / 2)), float(np.log(99.0))
+    assert detector_loss(modest, target) < detector_loss(sure, target)
 
 
 def test_validation_tpir_counts_listed_faces_over_what_strangers_reach() -> None:
     """A face below the strangers' score, or nearer to another entry, is not identified."""
     listed = np.array([[[1, 0], [1, 0], [0.6, 0.8]], [[0, 1], [0, 1], [0.1, 0.9]]], np.float32)
-    assert tpir(listed, np.array([[[0.5, 0.5], [0.5, 0.2]]], np.float32), 0.01) == 0.75
-    assert tpir(listed, np.array([[[0.95, 0.0], [0.5, 0.2]]], np.float32), 0.01) == 0.5
+    enrolled = [1.0, 0.0]
+    assert tpir(listed, np.array([[enrolled, [0.5, 0.5], [0.5, 0.2]]], np.float32), 0.01) == 0.75
+    assert tpir(listed, np.array([[enrolled, [0.95, 0.0], [0.5, 0.2]]], np.float32), 0.01) == 0.5
 
 
 def test_training_log_of_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path: Path) -> None:
@@ -146,6 +174,8 @@ def test_training_log_of_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path
         log.add(float(step))
         log.add(float(step + 2))
         log.write(step, 0.1, 0.5)
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("3,0.5")  # a run that was killed
     log.begin(1)
     log.add(7.0)
     log.write(2, 0.1, 0.75)

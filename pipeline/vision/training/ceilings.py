@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.ports import Detector
-from pipeline.synthetic.seeds import Population, group
+from pipeline.synthetic.seeds import Population, ValidationGroups, group
 from pipeline.synthetic.street import Street, StreetSpec
 from pipeline.vision.activations import activation_ceilings
 from pipeline.vision.align import align
@@ -50,7 +50,7 @@ def embedder_ceilings(network: EmbedderNetwork, detector: Detector, seed: int = 
     """Return the ceilings of a trained compact embedder, on crops of streets and of enrolment pictures."""
     pictures = street_pictures(seed)
     streets = [align(p, found.landmarks) for p, found in zip(pictures, detector.detect(pictures), strict=True)]
-    people = group(Population.VALIDATION, (1 << 18) + seed, ENROLLED)
+    people = group(Population.VALIDATION, ValidationGroups.CEILINGS + seed, ENROLLED)
     studio = enrolment_crops(people)
     crops = np.concatenate([*streets, studio.reshape(-1, *studio.shape[2:])])
     return activation_ceilings(fuse(network.eval()), (crops[i : i + 32] for i in range(0, len(crops), 32)))

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pipeline.synthetic.seeds import Population
 from pipeline.vision.decode import decode_jpeg
+from pipeline.vision.detector import LARGEST_LOG_SIZE, SIZE_SCALE
 from pipeline.vision.forward import to_input
 from pipeline.vision.networks import DETECTOR_OUTPUTS, DETECTOR_STRIDE, DetectorNetwork
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
@@ -31,7 +32,6 @@ VALIDATION_STREETS: Final = 8
 VALIDATION_BATCHES: Final = 16
 SMALLEST_FACE: Final = 7.0
 """Height at the detector's input, in pixels, below which a face is not a target."""
-SIZE_SCALE: Final = 16.0
 CENTRE: Final = 0.2
 """Cells so near a face's centre, ÷ its size, are to find it."""
 RIM: Final = 0.35
@@ -65,7 +65,9 @@ def targets(
     height: int = CROP_HEIGHT,
     width: int = CROP_WIDTH,
 ) -> NDArray[np.float32]:
-    """Return what the network should say, float32[15, height/8, width/8].
+    """Return what the network should say, float32[15, height/8, width/8], of faces of which the farthest comes first.
+
+    Where two share a cell it is the nearer one's.
 
     Channel 0 is 1 at a face's centre, 0 on background and -1 where no loss is taken; the others hold the centre's
     offset in cells, the logarithm of width and height ÷ 16 px, and the landmarks' offsets ÷ 16 px from the cell's
@@ -95,12 +97,12 @@ def targets(
 
 def overlap_with_truth(raw: Tensor, target: Tensor) -> Tensor:
     """Return the intersection over union of each cell's box with the one it should say, float[N, rows, columns]."""
-    sizes, wanted = raw[:, 3:5].clamp(max=4.0).exp() * SIZE_SCALE, target[:, 3:5].exp() * SIZE_SCALE
-    centres, right = raw[:, 1:3] * DETECTOR_STRIDE, target[:, 1:3] * DETECTOR_STRIDE
-    ends = torch.minimum(centres + sizes / 2, right + wanted / 2)
-    starts = torch.maximum(centres - sizes / 2, right - wanted / 2)
+    sizes, true_sizes = raw[:, 3:5].clamp(max=LARGEST_LOG_SIZE).exp() * SIZE_SCALE, target[:, 3:5].exp() * SIZE_SCALE
+    centres, true_centres = raw[:, 1:3] * DETECTOR_STRIDE, target[:, 1:3] * DETECTOR_STRIDE
+    ends = torch.minimum(centres + sizes / 2, true_centres + true_sizes / 2)
+    starts = torch.maximum(centres - sizes / 2, true_centres - true_sizes / 2)
     shared = (ends - starts).clamp(min=0.0).prod(dim=1)
-    return shared / (sizes.prod(dim=1) + wanted.prod(dim=1) - shared)
+    return shared / (sizes.prod(dim=1) + true_sizes.prod(dim=1) - shared)
 
 
 def detector_loss(raw: Tensor, target: Tensor) -> Tensor:
@@ -114,13 +116,13 @@ def detector_loss(raw: Tensor, target: Tensor) -> Tensor:
     quality = overlap_with_truth(raw.detach(), target) * positive
     weight = (quality - torch.sigmoid(score)).abs() ** 2
     entropy = functional.binary_cross_entropy_with_logits(score, quality, reduction="none")
-    faces = positive.sum().clamp(min=1.0)
-    scores = (weight * entropy * counted).sum() / faces
+    cells = positive.sum().clamp(min=1.0)
+    scores = (weight * entropy * counted).sum() / cells
     relative = torch.exp(-target[:, 4:5]).clamp(max=2.5)
     error = functional.smooth_l1_loss(raw[:, 1:], target[:, 1:], reduction="none", beta=0.01)
     scale = torch.cat([relative * 0.5, relative * 0.5, torch.ones_like(relative), torch.ones_like(relative)], 1)
-    boxes = (error[:, :4] * scale * positive[:, None]).sum() / faces
-    points = (error[:, 4:] * relative * positive[:, None]).sum() / faces
+    boxes = (error[:, :4] * scale * positive[:, None]).sum() / cells
+    points = (error[:, 4:] * relative * positive[:, None]).sum() / cells
     return 2.0 * scores + 0.5 * boxes + 1.5 * points
 
 
@@ -190,11 +192,14 @@ def train_detector(
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def render(done: int, total: int) -> None:
-        progress("render", done, total, float("nan"))
+    def rendered(stage: str, strangers: Population, streets: int) -> list[Scene]:
+        def step(done: int, total: int) -> None:
+            progress(stage, done, total, float("nan"))
 
-    scenes = render_scenes(Population.TRAINING, plan.streets, plan.seed, processes, render)
-    others = render_scenes(Population.VALIDATION, VALIDATION_STREETS, plan.seed, processes, render)
+        return render_scenes(strangers, streets, plan.seed, processes, step)
+
+    scenes = rendered("render", Population.TRAINING, plan.streets)
+    others = rendered("render validation", Population.VALIDATION, VALIDATION_STREETS)
     torch.manual_seed(plan.seed)
     where = torch.device(device)
     network = DetectorNetwork().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair

@@ -174,7 +174,7 @@ def train_embedder(
     device: str = "cpu",
     processes: int = 1,
     checkpoint_every: int = 200,
-    validated: int = 400,
+    validated: int = 600,
     backbone: Backbone = "compact",
     progress: Progress,
 ) -> dict[str, Tensor]:
@@ -190,7 +190,9 @@ def train_embedder(
 
     people = [person_seed(Population.TRAINING, i) for i in range(plan.people)]
     patches = load_or_render(folder / f"patches-{plan.seed}-{plan.people}.npz", people, plan.seed, processes, render)
-    validation = Validation(validated, folder, plan.seed, processes, render)
+    validation = Validation(
+        validated, folder, plan.seed, processes, lambda _, done, total: render("render validation", done, total)
+    )
     trainer = _Trainer(plan, backbone, torch.device(device))
     checkpoint = folder / ("embedder.pt" if backbone == "compact" else f"embedder-{backbone}.pt")
     saved = load_checkpoint(checkpoint, plan)

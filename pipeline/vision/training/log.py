@@ -18,14 +18,16 @@ class TrainingLog:
 
     def begin(self, step: int) -> None:
         """Keep the rows up to a step, 0 for a fresh start."""
-        kept: list[dict[str, str]] = []
+        kept: list[list[str]] = []
         if step and self.path.exists():
             with self.path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns())
-            writer.writeheader()
-            writer.writerows(kept)
+                rows = list(csv.reader(file))[1:]
+            # a run that was killed may have left half a row
+            kept = [row for row in rows if len(row) == len(self._columns()) and int(row[0]) <= step]
+        part = self.path.with_suffix(".csv.part")
+        with part.open("w", newline="") as file:
+            csv.writer(file).writerows([self._columns(), *kept])
+        part.replace(self.path)
 
     def add(self, loss: float) -> None:
         """Count the loss of a step."""

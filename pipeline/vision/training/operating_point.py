@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ports import Detector, Embedder
-from pipeline.synthetic.seeds import Population, group
+from pipeline.synthetic.seeds import Population, ValidationGroups, group
 from pipeline.synthetic.street import Street, StreetSpec
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.trials import Stopwatch, enrolment_crops, watch
@@ -34,7 +34,7 @@ def choose_operating_point(
 
     The watchlists and the passers-by are of the validation population, in groups of their own.
     """
-    listed = group(Population.VALIDATION, (1 << 19) + seed, GALLERY * GALLERIES)
+    listed = group(Population.VALIDATION, ValidationGroups.OPERATING_POINT + seed, GALLERY * GALLERIES)
     gallery = np.stack([enrol(embedder, enrolment_crops((person,))[0]) for person in listed])
     best: list[NDArray[np.float32]] = []  # per street, the greatest score of each unlisted face in each watchlist
     count = street_number = 0

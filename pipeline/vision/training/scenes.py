@@ -18,11 +18,15 @@ MIXTURE: Final = {"studio": 0.1, "street": 0.45, "night": 0.25, "crowd": 0.2}
 """Share of each difficulty among the training streets."""
 STEEPEST_YAW: Final = 75.0
 MOST_HIDDEN: Final = 0.6
+STREAMS: Final = {Population.TRAINING: 0, Population.VALIDATION: 1 << 16}
+"""Added to the seed of the streets of a population, so that no two share places, weather or light."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One frame: JPEG bytes, boxes float32[N, 4], landmarks float32[N, 5, 2], and which faces must be found.
+
+    The farthest face comes first.
 
     A face that need not be found (in profile or mostly hidden) is neither a target nor background.
     """
@@ -45,7 +49,8 @@ def _scene(image: NDArray[np.uint8], faces: Sequence[FaceTruth], quality: int) -
 
 def _street_scenes(task: tuple[Population, int, int]) -> list[Scene]:
     """Render frames of one street; runs in a worker process."""
-    strangers, seed, index = task
+    strangers, first, index = task
+    seed = first + STREAMS[strangers]
     rng = generator(Purpose.TRAINING, seed, 1 << 33, index)
     difficulty = str(rng.choice(list(MIXTURE), p=list(MIXTURE.values())))
     spec = StreetSpec(

@@ -8,6 +8,6 @@ WARM_UP: Final = 0.03
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over 3 % of the steps, then a cosine to zero."""
+    """Return a cosine from the peak to zero, times a linear warm-up over the first `WARM_UP` of the steps."""
     share = step / steps
     return peak * min(1.0, share / WARM_UP + 0.01) * 0.5 * (1.0 + math.cos(math.pi * share))
