@@ -34,14 +34,20 @@ def evaluate(
         list[int] | None, typer.Option(metavar="N", help="People in the gallery; several times for several sizes.")
     ] = None,
     searches: Annotated[
-        int, typer.Option(metavar="M", help="Non-mated searches to choose on and to test on; mated ones per face.")
+        int, typer.Option(metavar="M", help="Non-mated searches to test on; mated ones per face.")
     ] = 2000,
+    choice_searches: Annotated[
+        int | None, typer.Option(metavar="M", help="Non-mated searches to choose the threshold on: as many.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of people, pictures and streets.")] = 0,
     target_fpir: Annotated[float, typer.Option(metavar="RATE", help="FPIR that a threshold is wanted for.")] = 1e-3,
     pictures: Annotated[
         int | None, typer.Option(metavar="K", help="Pictures a gallery entry is made of: 6; 2 above 10,000 people.")
     ] = None,
     processes: Annotated[int | None, typer.Option(metavar="P", help="Processes that render; a core each.")] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
+    ] = "fp32",
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Control: compare each mated search with somebody else's entry.")
     ] = False,
@@ -65,10 +71,12 @@ def evaluate(
         per=per,
         galleries=tuple(gallery or [1000]),
         searches=searches,
+        choice_searches=choice_searches,
         seed=seed,
         target_fpir=target_fpir,
         pictures=pictures,
         processes=_cores() if processes is None else processes,
+        precision=precision,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )

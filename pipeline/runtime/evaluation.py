@@ -31,6 +31,7 @@ from pipeline.runtime.evaluation_results import SCHEMA_VERSION, Evaluation, Opti
 from pipeline.runtime.evaluation_workers import Workers
 from pipeline.runtime.galleries import gallery
 from pipeline.synthetic.seeds import GROUP_SIZE, SEEDS, Population, ValidationGroups
+from pipeline.vision.precision import PRECISIONS
 from pipeline.vision.weights import load_manifest, load_weights
 
 PICTURES: Final = 6
@@ -44,17 +45,22 @@ ALL: Final = "all"
 
 
 class Plan(NamedTuple):
-    """What to evaluate; `pictures` None takes 6 a person, or 2 if a gallery has more than 10,000."""
+    """What to evaluate; `pictures` None takes 6 a person, or 2 if a gallery has more than 10,000.
+
+    `choice_searches` None takes as many searches to choose the threshold on as to test it on.
+    """
 
     out: Path
     difficulty: str = "street"
     per: str = "face"
     galleries: tuple[int, ...] = (1000,)
     searches: int = 2000
+    choice_searches: int | None = None
     seed: int = 0
     target_fpir: float = 1e-3
     pictures: int | None = None
     processes: int = 1
+    precision: str = "fp32"
     shuffle_labels: bool = False
     command: str = "lamppost evaluate"
 
@@ -120,6 +126,11 @@ def resolved(plan: Plan) -> Options:
     most = GROUP_SIZE if plan.per == "face" else galleries[0] * GROUP_SIZE
     if not 1 <= plan.searches <= most:
         raise SettingsError(f"--searches is {plan.searches}: use 1 to {most}")
+    choice_searches = plan.searches if plan.choice_searches is None else plan.choice_searches
+    if not 1 <= choice_searches <= most:
+        raise SettingsError(f"--choice-searches is {choice_searches}: use 1 to {most}")
+    if plan.precision not in PRECISIONS:
+        raise SettingsError(f"--precision is {plan.precision!r}: use one of {', '.join(PRECISIONS)}")
     if not 0.0 < plan.target_fpir < 1.0:
         raise SettingsError(f"--target-fpir is {plan.target_fpir}: use a rate between 0 and 1, such as 1e-3")
     if not 0 <= plan.seed < SEEDS:
@@ -133,16 +144,26 @@ def resolved(plan: Plan) -> Options:
         per=plan.per,
         galleries=galleries,
         searches=plan.searches,
+        choice_searches=choice_searches,
         target_fpir=plan.target_fpir,
         pictures=plan.pictures or (PICTURES if galleries[-1] <= LARGE else LARGE_PICTURES),
         processes=plan.processes,
+        precision=plan.precision,
         shuffle_labels=plan.shuffle_labels,
     )
 
 
 def _trial(name: str, options: Options, seed: int, workers: Workers, progress: Progress) -> Trial:
     probes = faces if options.per == "face" else passes
-    return probes(Wanted(name, options.searches, options.galleries[0], seed), workers, progress)
+    wanted = Wanted(
+        difficulty=name,
+        choice_searches=options.choice_searches,
+        searches=options.searches,
+        gallery=options.galleries[0],
+        seed=seed,
+        precision=options.precision,
+    )
+    return probes(wanted, workers, progress)
 
 
 def _gallery(

@@ -12,6 +12,7 @@ from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.runtime.evaluation_workers import FacesTask, StreetTask, Workers, look_at_faces, watch_street
 from pipeline.synthetic.seeds import GROUP_SIZE, Population, Purpose, ValidationGroups, generator, group, text_key
 from pipeline.synthetic.street import StreetSpec
+from pipeline.vision.forward import Precision
 from pipeline.vision.networks import EMBEDDING
 from pipeline.vision.probing import Probes, StreetProbes, together
 
@@ -37,16 +38,19 @@ class Trial(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """How many searches, of people of a gallery of this size (the smallest), and the seed of people and pictures."""
+    """How many searches to choose on and to test on, of people of a gallery of this size (the smallest), and how."""
 
     difficulty: str
+    choice_searches: int
     searches: int
     gallery: int
     seed: int
+    """Of people and pictures."""
+    precision: Precision
 
 
 def faces(wanted: Wanted, workers: Workers, progress: Progress) -> Trial:
-    """Return single pictures: as many for the choice as non-mated and as mated.
+    """Return single pictures: as many non-mated as mated ones, and those of the choice.
 
     Non-mated searches are of different people. So are mated ones up to the size of the (smallest) gallery; beyond it
     its people come again, with another picture.
@@ -55,7 +59,7 @@ def faces(wanted: Wanted, workers: Workers, progress: Progress) -> Trial:
     listed = group(Population.WATCHLIST, seed, wanted.gallery)
     again = [(listed[i % wanted.gallery], i // wanted.gallery) for i in range(searches)]
     kinds = {
-        "to choose on": _once(Population.VALIDATION, ValidationGroups.CHOICE_PROBES + seed, searches),
+        "to choose on": _once(Population.VALIDATION, ValidationGroups.CHOICE_PROBES + seed, wanted.choice_searches),
         "non-mated": _once(Population.PASSERS_BY, seed, searches),
         "mated": again,
     }
@@ -74,7 +78,7 @@ def _faces(
     wanted: Wanted, people: list[tuple[int, int]], workers: Workers, progress: Callable[[int, int], None]
 ) -> Probes:
     tasks = [
-        FacesTask(tuple(people[first : first + PICTURES_A_TASK]), wanted.difficulty, wanted.seed)
+        FacesTask(tuple(people[first : first + PICTURES_A_TASK]), wanted.difficulty, wanted.seed, wanted.precision)
         for first in range(0, len(people), PICTURES_A_TASK)
     ]
     parts: list[Probes] = []
@@ -87,13 +91,16 @@ def _faces(
 
 
 def passes(wanted: Wanted, workers: Workers, progress: Progress) -> Trial:
-    """Return whole streets, until there are as many passes of unlisted people for the choice and for the test.
+    """Return whole streets, until there are enough passes of unlisted people for the choice and for the test.
 
     Mated passes come as they do: three in ten passes are by people of the (smallest) gallery.
     """
     chosen, tested = (
-        _streets(tasks, wanted.searches, workers, partial(progress, f"{wanted.difficulty}: passes, {kind}"))
-        for kind, tasks in (("to choose on", _choice_streets(wanted)), ("tested", _test_streets(wanted)))
+        _streets(tasks, searches, workers, partial(progress, f"{wanted.difficulty}: passes, {kind}"))
+        for kind, searches, tasks in (
+            ("to choose on", wanted.choice_searches, _choice_streets(wanted)),
+            ("tested", wanted.searches, _test_streets(wanted)),
+        )
     )
     return Trial(
         together([each.non_mated for each in chosen]),
@@ -128,7 +135,7 @@ def _choice_streets(wanted: Wanted) -> Iterator[StreetTask]:
             difficulty=wanted.difficulty,
             strangers=Population.VALIDATION,
         )
-        yield StreetTask(spec, _quality(spec))
+        yield StreetTask(spec, _quality(spec), wanted.precision)
 
 
 def _test_streets(wanted: Wanted) -> Iterator[StreetTask]:
@@ -144,7 +151,7 @@ def _test_streets(wanted: Wanted) -> Iterator[StreetTask]:
             listed=tuple(people[row] for row in rows),
             listed_share=LISTED_SHARE,
         )
-        yield StreetTask(spec, _quality(spec))
+        yield StreetTask(spec, _quality(spec), wanted.precision)
 
 
 def _quality(spec: StreetSpec) -> int:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -37,9 +37,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     per: str
     galleries: tuple[int, ...]
     searches: int
+    choice_searches: int
     target_fpir: float
     pictures: int
     processes: int
+    precision: Literal["fp32", "bf16", "int8"]
+    """Of the probes; entries are made in fp32."""
     shuffle_labels: bool
 
 

@@ -23,6 +23,7 @@ from pipeline.synthetic.identities import identity
 from pipeline.synthetic.passes import StreetSpec
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.eyes import Eyes, load_eyes
+from pipeline.vision.forward import Precision
 from pipeline.vision.probing import Probes, StreetProbes, probe_faces, probe_street
 
 Task = TypeVar("Task")
@@ -113,8 +114,8 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _eyes() -> Eyes:
-    return load_eyes(threads=1)
+def _eyes(precision: Precision) -> Eyes:
+    return load_eyes(threads=1, precision=precision)
 
 
 class EnrolmentTask(NamedTuple):
@@ -130,6 +131,7 @@ class FacesTask(NamedTuple):
     people: tuple[tuple[int, int], ...]
     difficulty: str
     seed: int
+    precision: Precision = "fp32"
 
 
 class StreetTask(NamedTuple):
@@ -137,21 +139,22 @@ class StreetTask(NamedTuple):
 
     spec: StreetSpec
     quality: int
+    precision: Precision = "fp32"
 
 
 def enrol_people(task: EnrolmentTask) -> NDArray[np.float32]:
-    """Return the templates of people, float32[P, d]."""
-    embedder = _eyes().embedder
+    """Return the templates of people, float32[P, d], in fp32 as watchlists are made, whatever the probes are in."""
+    embedder = _eyes("fp32").embedder
     return np.stack([enrol(embedder, enrolment_views(identity(person), task.pictures)) for person in task.people])
 
 
 def look_at_faces(task: FacesTask) -> Probes:
     """Return what the shipped eyes make of single pictures."""
-    eyes = _eyes()
+    eyes = _eyes(task.precision)
     return probe_faces(task.people, DIFFICULTIES[task.difficulty], task.seed, eyes.detector, eyes.embedder)
 
 
 def watch_street(task: StreetTask) -> StreetProbes:
     """Return what the shipped eyes make of a street."""
-    eyes = _eyes()
+    eyes = _eyes(task.precision)
     return probe_street(task.spec, task.quality, eyes.detector, eyes.embedder)
