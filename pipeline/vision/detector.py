@@ -35,7 +35,7 @@ class TorchDetector:
         *,
         device: str = "cpu",
         precision: Precision = "fp32",
-        least_score: float = 0.45,
+        least_score: float = 0.5,
         overlap: float = 0.4,
         ceilings: Mapping[str, float] | None = None,
     ) -> None:
