@@ -1,6 +1,8 @@
 """What tests of more than one folder share: one local Kafka for the whole session, started by the first that asks."""
 
 import os
+import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +13,13 @@ from pipeline.streams.client import Connection
 
 BROKERS_VARIABLE = "TEST_KAFKA_BROKERS"
 """Names a Kafka to test against instead of a local one; a test that needs its files is skipped then."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_reach_children() -> None:
+    """A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
