@@ -22,6 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.evaluation.intervals import clopper_pearson
+from pipeline.evaluation.rates import above
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
 from pipeline.vision.embedder import TorchEmbedder
@@ -127,8 +128,7 @@ class Scores:
 
 def _threshold_at(best: NDArray[np.float32], rate: float) -> float:
     """Return the least threshold that at most `rate` of the scores, float32[N], reach."""
-    ordered = np.sort(best)[::-1]
-    return float(np.nextafter(ordered[int(rate * len(ordered))], np.float32(np.inf)))
+    return above(np.sort(best)[::-1], int(rate * len(best)))
 
 
 @dataclass(slots=True)

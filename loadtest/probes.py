@@ -19,7 +19,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
-from pipeline.ports import Embedder
 from pipeline.synthetic.backdrop import backdrop
 from pipeline.synthetic.faces import head
 from pipeline.synthetic.identities import Identity, identity
@@ -36,7 +35,6 @@ TESTED: Final = 0.3
 RIDGE: Final = 1e-3
 """Weight of the penalty ÷ (pictures × the mean square of a template's component)."""
 SCENES: Final = 6
-BATCH: Final = 100
 WORN: Final = ("glasses", "cap", "headscarf", "scarf", "beard", "smile", "jaw_open")
 """Fields of a look that are probed."""
 PARTS: Final = {
@@ -106,11 +104,6 @@ def pictures(
     return np.stack(crops), rows
 
 
-def embedded(embedder: Embedder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return templates, float32[M, d]."""
-    return np.concatenate([embedder.embed(crops[first : first + BATCH]) for first in range(0, len(crops), BATCH)])
-
-
 def findings(templates: NDArray[np.float32], rows: list[dict[str, float]]) -> dict[str, float]:
     """Return R² by what it is of; a part of the face has the mean over its numbers."""
     people = len(rows) // 2
@@ -152,7 +145,7 @@ def main(
             seed,
             lambda: bar.advance(task),
         )
-    found = findings(embedded(embedder, crops), rows)
+    found = findings(embedder.embed(crops), rows)
     table = Table("what", "R² on other people", title=f"{embedder.version}, {difficulty}, {people:,} people")
     for name, share in found.items():
         table.add_row(name, "never varies" if np.isnan(share) else f"{share:.2f}")

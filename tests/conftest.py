@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,8 +17,7 @@ BROKERS_VARIABLE = "TEST_KAFKA_BROKERS"
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_reach_children() -> None:
     """A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

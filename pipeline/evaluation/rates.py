@@ -63,7 +63,7 @@ def threshold_at(searches: NonMated, target: float, rng: np.random.Generator) ->
     ordered, count = searches.best[order], len(searches)
     _, person = np.unique(searches.person, return_inverse=True)
     people = int(person.max()) + 1
-    value = _above(ordered, int(target * count + 1e-9))
+    value = above(ordered, int(target * count + 1e-9))
     low: float | None
     high: float | None
     if people == count:
@@ -79,7 +79,7 @@ def threshold_at(searches: NonMated, target: float, rng: np.random.Generator) ->
     return Threshold(target, value, low, high, count, people, method, people * target >= RULE_OF_THREE - 1e-9)
 
 
-def _above(ordered: NDArray[np.float32], allowed: int) -> float:
+def above(ordered: NDArray[np.float32], allowed: int) -> float:
     """Return the least float32 that at most `allowed` of the scores, the greatest first, reach."""
     if allowed >= len(ordered) or not np.isfinite(ordered[allowed]):
         return LOWEST
@@ -99,7 +99,7 @@ def _resampled(
         weights = np.bincount(rng.integers(people, size=people), minlength=people)[person]
         reached = np.cumsum(weights)
         allowed = int(target * reached[-1] + 1e-9)
-        out[replicate] = _above(ordered, int(np.searchsorted(reached, allowed, side="right")))
+        out[replicate] = above(ordered, int(np.searchsorted(reached, allowed, side="right")))
     return out
 
 
@@ -126,7 +126,7 @@ def det(mated: Mated, non_mated: NonMated, points: int = 200) -> Det:
     ordered = np.sort(non_mated.best)[::-1]
     fewest = np.ceil(RULE_OF_THREE * count / strangers - 1e-9)
     allowed = np.unique(np.geomspace(fewest, count, points).astype(np.int64))
-    thresholds = np.array([_above(ordered, int(each)) for each in allowed])
+    thresholds = np.array([above(ordered, int(each)) for each in allowed])
     hits = np.sort(mated.counted)
     reach = thresholds.astype(np.float32)
     false: NDArray[np.float64] = (count - np.searchsorted(ordered[::-1], reach, side="left")) / count

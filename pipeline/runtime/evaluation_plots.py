@@ -99,36 +99,28 @@ def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str,
     names = list(dict.fromkeys((c.dimension, c.name) for cohorts in series.values() for c in cohorts))
     figure = Figure(figsize=(11, 1.6 + 0.42 * len(names)), dpi=150, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for number, (label, cohorts) in enumerate(series.items()):
-        offset = 0.16 * (number - (len(series) - 1) / 2)
-        rates = {(c.dimension, c.name): (c.fpir, c.tpir) for c in cohorts}
-        for panel, axes in enumerate(panels):
-            shown = [(row, rates[name][panel]) for row, name in enumerate(names) if name in rates]
-            shown = [(row, rate) for row, rate in shown if rate.people >= FEWEST_PEOPLE]
-            _dots(axes, shown, offset, COLOURS[number], label)
-    for axes, title in zip(panels, titles, strict=True):
+    for panel, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        told: set[int] = set()
+        for number, (label, cohorts) in enumerate(series.items()):
+            rates = [(names.index((c.dimension, c.name)), (c.fpir, c.tpir)[panel]) for c in cohorts]
+            shown = [(row, rate) for row, rate in rates if rate.people >= FEWEST_PEOPLE]
+            told.update(row for row, _ in shown)
+            _dots(axes, shown, 0.16 * (number - (len(series) - 1) / 2), COLOURS[number], label)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         _dress(axes, f"{title}, 95 % intervals")
         axes.set_yticks(range(len(names)), [f"{dimension.replace('_', ' ')}: {name}" for dimension, name in names])
-        if not axes.has_data():
+        if not told:
             axes.set_xlim(0.0, 1.0)
-        for row, name in enumerate(names):
-            if not any(rate.people >= FEWEST_PEOPLE for rate in _rates_of(series, name, titles.index(title))):
-                axes.annotate(
-                    f"fewer than {FEWEST_PEOPLE} people", (0.02, row), xycoords=("axes fraction", "data"), va="center",
-                    fontsize=8.5, color=INK,
-                )  # fmt: skip
+        for row in set(range(len(names))) - told:
+            axes.annotate(
+                f"fewer than {FEWEST_PEOPLE} people", (0.02, row), xycoords=("axes fraction", "data"), va="center",
+                fontsize=8.5, color=INK,
+            )  # fmt: skip
     panels[0].set_xlim(left=0)
     panels[1].set_xlim(right=1.0)
     panels[0].invert_yaxis()
     panels[1].legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
     return _png(figure)
-
-
-def _rates_of(series: Mapping[str, Sequence[HasRates]], name: tuple[str, str], panel: int) -> list[Rate]:
-    """Return a cohort's FPIR (panel 0) or TPIR (panel 1) in every series that has it."""
-    of = [each for cohorts in series.values() for each in cohorts if (each.dimension, each.name) == name]
-    return [(each.fpir, each.tpir)[panel] for each in of]
 
 
 def _dots(axes: Any, shown: list[tuple[int, Rate]], offset: float, colour: str, label: str) -> None:

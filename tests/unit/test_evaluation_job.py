@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.catalog.difficulties import STUDIO
 from pipeline.errors import InputError, SettingsError
+from pipeline.evaluation.exact import search
 from pipeline.runtime.evaluation import Plan, evaluate, resolved
 from pipeline.runtime.evaluation_results import Evaluation
+from pipeline.synthetic.faces import aligned_pose, draw, enrolment_views, head
+from pipeline.synthetic.identities import identity
+from pipeline.synthetic.light import studio_light
+from pipeline.synthetic.looks import Look, look
+from pipeline.synthetic.seeds import Population, Purpose, generator, group
+from pipeline.vision.enrolment import enrol
+from pipeline.vision.eyes import load_eyes
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GALLERY = 24
 SEARCHES = 40
 SMALL = {"difficulty": "studio", "galleries": (12, GALLERY), "searches": SEARCHES, "pictures": 2, "target_fpir": 0.1}
+
+
+SWAPPED = (
+    "glasses", "glasses_width", "glasses_height", "glasses_square", "glasses_rim", "cap", "headscarf",
+    "hair_volume", "hair_length", "hair_wave", "baldness", "fringe",
+)  # fmt: skip
 
 
 class Run(NamedTuple):
@@ -177,3 +193,39 @@ def test_a_folder_that_is_a_file_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="--out"):
         evaluate(Plan(out=tmp_path / "taken"), lambda stage, done, total: None)
+
+
+def seen(person: int, appearance: Look) -> NDArray[np.uint8]:
+    """An aligned studio picture of a person with a look, from the front."""
+    subject = head(identity(person), appearance)
+    crop = np.full((112, 112, 3), 140, np.uint8)
+    draw(crop, subject, aligned_pose(subject, 0.0, 6.0), studio_light(generator(Purpose.VIEW, person)))
+    return crop
+
+
+def test_accessories_swapped_between_two_people_do_not_swap_them() -> None:
+    """With the other's glasses, cap, headscarf, haircut and hair colour the nearest template is still the person's."""
+    embedder = load_eyes().embedder
+    people = group(Population.WATCHLIST, 23, 12)
+    templates = np.stack([enrol(embedder, enrolment_views(identity(person), 3)) for person in people])
+    looks = [look(identity(person), generator(Purpose.LOOK, 5, person), STUDIO) for person in people]
+    quiet = {"jaw_open": 0.0, "smile": 0.0, "brow_raise": 0.0, "eye_closure": 0.1, "beard": 0.0, "moustache": 0.0}
+    worn = [{"glasses": 1.0, "cap": 0.0, "headscarf": 0.0}, {"glasses": 0.0, "cap": 1.0, "headscarf": 0.0}]
+    looks = [replace(each, style=each.style._replace(**quiet, **worn[number % 2])) for number, each in enumerate(looks)]
+    crops = []
+    for number, person in enumerate(people):
+        own, other = looks[number], looks[number ^ 1]
+        hair = {name: getattr(other.style, name) for name in SWAPPED}
+        swapped = replace(
+            own,
+            style=own.style._replace(**hair),
+            hair_colour=other.hair_colour,
+            cap_colour=other.cap_colour,
+            rim_colour=other.rim_colour,
+        )
+        crops.append(seen(person, swapped))
+    answers = search(embedder.embed(np.stack(crops)), templates)
+    own_first = answers.row == np.arange(len(people))
+    other_first = answers.row == (np.arange(len(people)) ^ 1)
+    assert not other_first.any()
+    assert own_first.mean() >= 0.9

@@ -6,15 +6,14 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from listed_street import ALERT, CAMERA, listed_street
 
 from pipeline.records import Alert
 from pipeline.runtime.live_cohorts import LiveCohort, LiveCohorts, Provenance, cohorts_plot, live_cohorts
 from pipeline.runtime.truth import join, join_all, judge
 from pipeline.synthetic.cohorts import cohorts_of_street
-from pipeline.synthetic.seeds import Population, group
-from pipeline.synthetic.street import FaceTruth, PlantedPass, Street, StreetSpec, walk_of
+from pipeline.synthetic.street import FaceTruth, PlantedPass, Street, walk_of
 
-CAMERA = "north/cam-000"
 PROVENANCE = Provenance("run", 1, "e", 0.6)
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,8 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 @pytest.fixture(scope="module")
 def street() -> Street:
     """A street on which listed people and others walk."""
-    listed = group(Population.WATCHLIST, 2, 40)
-    return Street(StreetSpec(seed=2, camera=CAMERA, listed=listed, listed_share=0.5, density=30.0))
+    return listed_street()
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +44,8 @@ def face_of(street: Street, planted: PlantedPass) -> FaceTruth:
 
 def alert(street: Street, planted: PlantedPass, entry: str, score: float = 0.71) -> Alert:
     """An alert on a pass's first frame."""
-    return Alert(
-        id="0123456789abcdef", camera=CAMERA, camera_run="r", sequence=planted.first_sequence, entry=entry,
-        score=score, threshold=0.6, capture_ns=0, cooldown_ns=0, append_ns=0, decided_ns=0,
-        box=face_of(street, planted).box, frame_partition=0, frame_offset=0, watchlist_version=1, embedder_version="e",
-        run="run", slot=0,
-    )  # fmt: skip
+    box = face_of(street, planted).box
+    return msgspec.structs.replace(ALERT, sequence=planted.first_sequence, entry=entry, score=score, box=box)
 
 
 def found_in(street: Street, sent: int, alerts: list[Alert]) -> LiveCohorts:
