@@ -16,6 +16,13 @@ from pipeline.runtime.settings import Settings
 
 THREADS_OF_ACTORS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Libraries that would each take all cores for themselves; torch and FAISS are told their number apart."""
+MEMORY_OF_ACTORS = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024**2),
+}
+"""Has glibc give a batch the pages of the batch before it. As it comes, a picture that one thread decodes and another
+frees goes back to the system, and the next one has all its pages faulted in and zeroed again."""
 FULL_DISK = "No space left"
 
 
@@ -88,7 +95,7 @@ def services(settings: Settings, say: Callable[[str], None], verbose: bool = Fal
                 cpus=cores(),
                 gpus=gpus.number,
                 worker_logs=verbose,
-                environment={**THREADS_OF_ACTORS, **gpus.environment},
+                environment={**THREADS_OF_ACTORS, **MEMORY_OF_ACTORS, **gpus.environment},
                 start_seconds=settings.lifecycle.start_seconds,
             )
             os.environ.update(ray.environment)

@@ -128,4 +128,4 @@ def test_the_local_ray_is_started_with_the_gpus(monkeypatch: pytest.MonkeyPatch)
     settings = Settings(kafka=Kafka(brokers="kafka:9092"), vision=Vision(device="cuda:1"), run=Run(workers=2))
     with started(settings, lambda _: None):
         assert wanted["gpus"] == 1
-        assert wanted["environment"] == services.THREADS_OF_ACTORS | {VISIBLE: "1"}
+        assert wanted["environment"] == services.THREADS_OF_ACTORS | services.MEMORY_OF_ACTORS | {VISIBLE: "1"}
