@@ -7,7 +7,7 @@ detector's input, half of those in a frame of 1280×720. Intervals are 95 % Clop
 independent, so they are a guide.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ from pipeline.ports import Detector
 from pipeline.records import Detections
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
 from pipeline.vision.decode import decode_jpeg
-from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH
+from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, LEAST_SCORE
 from pipeline.vision.eyes import load_detector
 from pipeline.vision.trials import encode
 
@@ -93,23 +93,31 @@ class Tally:
     """Mean distance of the five landmarks from the truth ÷ the distance between the eyes' and the mouth's middle."""
 
 
-def watch(street: Street, detector: Detector, tally: Tally, quality: int) -> None:
-    """Add one loop of a street."""
+def from_score(found: Detections, score: float) -> Detections:
+    """Return the boxes from `score` on, the best first; a box has only ever suppressed those with lower scores."""
+    kept = int(np.count_nonzero(found.scores >= score))
+    return Detections(found.boxes[:kept], found.landmarks[:kept], found.scores[:kept])
+
+
+def watch(street: Street, detector: Detector, tallies: Mapping[float, Tally], quality: int) -> None:
+    """Add one loop of a street to the tally of each score that a box may count from."""
     scale = min(1.0, INPUT_WIDTH / street.spec.width, (INPUT_HEIGHT - 8) / street.spec.height)
     for first in range(0, street.frames_per_loop, BATCH):
         indices = range(first, min(first + BATCH, street.frames_per_loop))
         images = [decode_jpeg(encode(street.render(index), quality)) for index in indices]
         for index, detections in zip(indices, detector.detect(images), strict=True):
             faces = street.truth(index).faces
-            hit, false = judge(detections, faces, street.turned_away(index))
-            tally.frames += 1
-            tally.false_boxes += false
-            for face, was in zip(faces, hit, strict=True):
-                if counts(face):
-                    tally.sizes.append(face.height * scale)
-                    tally.found.append(was)
-                    if was:
-                        tally.landmark_errors.append(landmark_error(face, detections))
+            for score, tally in tallies.items():
+                kept = from_score(detections, score)
+                hit, false = judge(kept, faces, street.turned_away(index))
+                tally.frames += 1
+                tally.false_boxes += false
+                for face, was in zip(faces, hit, strict=True):
+                    if counts(face):
+                        tally.sizes.append(face.height * scale)
+                        tally.found.append(was)
+                        if was:
+                            tally.landmark_errors.append(landmark_error(face, kept))
 
 
 def landmark_error(face: FaceTruth, found: Detections) -> float:
@@ -130,7 +138,7 @@ def by_size(tally: Tally) -> list[dict[str, Any]]:
     return rows
 
 
-def report(tally: Tally, difficulty: str, seeds: list[int]) -> dict[str, Any]:
+def report(tally: Tally, difficulty: str, seeds: list[int], score: float) -> dict[str, Any]:
     """Return all figures as plain values."""
     large = np.array(tally.sizes) >= LEAST_HEIGHT
     recall = rate(int(np.array(tally.found, bool)[large].sum()), int(large.sum()))
@@ -138,6 +146,7 @@ def report(tally: Tally, difficulty: str, seeds: list[int]) -> dict[str, Any]:
     return {
         "ok": recall["rate"] is not None and recall["rate"] >= TARGET_RECALL and false <= TARGET_FALSE,
         "difficulty": difficulty,
+        "least_score": score,
         "seeds": seeds,
         "recall": recall,
         "frames": tally.frames,
@@ -157,7 +166,8 @@ def plot(reports: Sequence[dict[str, Any]]) -> Figure:
         middle = [float(np.sqrt(row["from"] * row["to"])) for row in rows]
         recall = np.array([row["rate"] for row in rows])
         spread = np.array([[row["rate"] - row["low"], row["high"] - row["rate"]] for row in rows]).T
-        axes.errorbar(middle, recall, yerr=spread, marker="o", capsize=3, label=each["difficulty"])
+        label = f"{each['difficulty']}, from {each['least_score']:g}"
+        axes.errorbar(middle, recall, yerr=spread, marker="o", capsize=3, label=label)
     axes.axvline(LEAST_HEIGHT, color="#9aa5b1", linewidth=1.0)
     axes.axhline(TARGET_RECALL, color="#9aa5b1", linewidth=1.0)
     axes.set(
@@ -172,11 +182,19 @@ def plot(reports: Sequence[dict[str, Any]]) -> Figure:
 
 def show(reports: Sequence[dict[str, Any]], console: Console) -> None:
     """Print the figures as a table."""
-    table = Table("difficulty", "recall, 16 px and taller", "95 % interval", "found / faces", "false boxes per frame")
+    table = Table(
+        "difficulty",
+        "from score",
+        "recall, 16 px and taller",
+        "95 % interval",
+        "found / faces",
+        "false boxes per frame",
+    )
     for each in reports:
         recall = each["recall"]
         table.add_row(
             each["difficulty"],
+            f"{each['least_score']:g}",
             "-" if recall["rate"] is None else f"{recall['rate']:.2%}",
             f"{recall['low']:.2%} to {recall['high']:.2%}",
             f"{recall['events']} / {recall['trials']}",
@@ -185,22 +203,33 @@ def show(reports: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def run(difficulty: str, seeds: Sequence[int], streets: int, detector: Detector, step: Callable[[], None]) -> Tally:
-    """Watch so many streets of each seed."""
-    tally = Tally()
+def run(
+    difficulty: str,
+    seeds: Sequence[int],
+    streets: int,
+    detector: Detector,
+    *,
+    scores: Sequence[float],
+    step: Callable[[], None],
+) -> dict[float, Tally]:
+    """Watch so many streets of each seed; a tally for each of the scores that a box may count from."""
+    tallies = {score: Tally() for score in scores}
     place = DIFFICULTIES[difficulty]
     for seed in seeds:
         for number in range(streets):
             spec = StreetSpec(seed=seed, camera=f"detector/{number}", fps=1.0, difficulty=difficulty)
-            watch(Street(spec), detector, tally, sum(place.jpeg_quality) // 2)
+            watch(Street(spec), detector, tallies, sum(place.jpeg_quality) // 2)
             step()
-    return tally
+    return tallies
 
 
 def main(  # noqa: PLR0917  # its parameters are its options
     seed: Annotated[list[int], typer.Option(help="Seed of the streets; may be given more than once.")],
     difficulty: Annotated[list[str] | None, typer.Option(help="One of the difficulties; all if left out.")] = None,
     streets: Annotated[int, typer.Option(min=1, help="Streets per seed and difficulty, 36 frames each.")] = 20,
+    score: Annotated[
+        list[float] | None, typer.Option(min=0.05, max=0.95, help="Where a box counts from; several for a comparison.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder that `lamppost train` wrote; the shipped one.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the plot of recall by size there.")] = None,
@@ -211,12 +240,14 @@ def main(  # noqa: PLR0917  # its parameters are its options
     if unknown := [name for name in names if name not in DIFFICULTIES]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(DIFFICULTIES)}", param_hint="--difficulty")
     torch.set_num_threads(1)
-    detector = load_detector("cpu", "fp32", weights)
+    scores = sorted(set(score or [LEAST_SCORE]))
+    detector = load_detector("cpu", "fp32", weights, least_score=scores[0])
     reports = []
     with Progress(console=console, transient=True) as bar:
         for name in names:
             task = bar.add_task(name, total=len(seed) * streets)
-            reports.append(report(run(name, seed, streets, detector, lambda: bar.advance(task)), name, list(seed)))  # noqa: B023  # called before the next turn
+            found = run(name, seed, streets, detector, scores=scores, step=lambda: bar.advance(task))  # noqa: B023  # called before the next turn
+            reports += [report(tally, name, list(seed), least) for least, tally in found.items()]
     show(reports, console)
     if json:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(reports), indent=2))

@@ -21,6 +21,8 @@ CHUNK: Final = 8
 """Frames per pass of the network; bounds memory."""
 SIZE_SCALE: Final = 16.0
 LARGEST_LOG_SIZE: Final = 4.0
+LEAST_SCORE: Final = 0.5
+"""Where a box of the shipped detector counts from, chosen on streets of the validation seeds."""
 
 
 class TorchDetector:
@@ -35,7 +37,7 @@ class TorchDetector:
         *,
         device: str = "cpu",
         precision: Precision = "fp32",
-        least_score: float = 0.5,
+        least_score: float = LEAST_SCORE,
         overlap: float = 0.4,
         ceilings: Mapping[str, float] | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.errors import ModelError
 from pipeline.synthetic.faces import CROP_SIZE
-from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, TorchDetector
+from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, LEAST_SCORE, TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.forward import Precision
 from pipeline.vision.precision import probe
@@ -52,14 +52,19 @@ def load_eyes(
 
 
 def load_detector(
-    device: str, precision: Precision | Literal["auto"], folder: Traversable | None = None
+    device: str,
+    precision: Precision | Literal["auto"],
+    folder: Traversable | None = None,
+    least_score: float = LEAST_SCORE,
 ) -> TorchDetector:
-    """Load the detector alone, as `load_eyes` does."""
+    """Load the detector alone, as `load_eyes` does; `least_score` is where a box counts from."""
     weights = load_weights("detector", folder)
     picture = np.random.default_rng(0).integers(0, 255, (INPUT_HEIGHT - 8, INPUT_WIDTH, 3), dtype=np.uint8)
     return _chosen(
         "detector",
-        lambda one: TorchDetector(weights.tensors, device=device, precision=one, ceilings=weights.ceilings),
+        lambda one: TorchDetector(
+            weights.tensors, device=device, precision=one, ceilings=weights.ceilings, least_score=least_score
+        ),
         lambda each: each.detect([picture]),
         device,
         precision,

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from loadtest.detector import Tally, by_size, judge, landmark_error, plot, report
+from loadtest.detector import Tally, by_size, from_score, judge, landmark_error, plot, report
 from pipeline.records import Detections
-from pipeline.synthetic.street import FaceTruth
+from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
+from pipeline.vision.eyes import load_detector
 
 LANDMARKS = ((10.0, 10.0), (20.0, 10.0), (15.0, 16.0), (11.0, 22.0), (19.0, 22.0))
 
@@ -56,7 +57,7 @@ def test_a_picture_without_anything_gives_nothing() -> None:
 def test_sizes_fall_into_their_bins_and_small_faces_are_not_in_the_recall() -> None:
     """Recall counts faces of 16 px and taller; the bins hold all."""
     tally = Tally(sizes=[9.0, 15.9, 16.0, 30.0], found=[False, False, True, True], frames=10, false_boxes=0)
-    figures = report(tally, "street", [1])
+    figures = report(tally, "street", [1], 0.5)
     assert figures["recall"]["events"] == figures["recall"]["trials"] == 2
     assert figures["ok"]
     assert sum(row["trials"] for row in by_size(tally)) == 4
@@ -65,7 +66,7 @@ def test_sizes_fall_into_their_bins_and_small_faces_are_not_in_the_recall() -> N
 
 def test_a_tally_without_faces_is_not_ok() -> None:
     """What was not measured meets no target."""
-    assert not report(Tally(frames=3), "street", [1])["ok"]
+    assert not report(Tally(frames=3), "street", [1], 0.5)["ok"]
 
 
 def test_the_landmark_error_is_relative_to_the_face() -> None:
@@ -76,3 +77,14 @@ def test_the_landmark_error_is_relative_to_the_face() -> None:
         np.array([0.9], np.float32),
     )
     assert np.isclose(landmark_error(face((5.0, 5.0, 25.0, 27.0)), shifted), 1 / 12)
+
+
+def test_boxes_from_a_higher_score_are_those_that_the_detector_gives_with_that_score() -> None:
+    """Several scores are compared on one look, so a box that is left out must not bring back one that it suppressed."""
+    image = Street(StreetSpec(seed=3, camera="detector/0", fps=1.0, difficulty="crowd")).render(12)
+    (all_boxes,) = load_detector("cpu", "fp32", least_score=0.1).detect([image])
+    (few,) = load_detector("cpu", "fp32", least_score=0.5).detect([image])
+    kept = from_score(all_boxes, 0.5)
+    assert 0 < len(few.boxes) < len(all_boxes.boxes)
+    np.testing.assert_array_equal(kept.boxes, few.boxes)
+    np.testing.assert_array_equal(kept.landmarks, few.landmarks)

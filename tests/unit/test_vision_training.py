@@ -10,7 +10,14 @@ from torch.nn import functional
 
 from pipeline.errors import ModelError
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
-from pipeline.vision.training.detector import DetectorPlan, detector_loss, overlap_with_truth, targets, train_detector
+from pipeline.vision.training.detector import (
+    DetectorPlan,
+    detector_loss,
+    mirrored,
+    overlap_with_truth,
+    targets,
+    train_detector,
+)
 from pipeline.vision.training.embedder import EmbedderPlan, contrastive_loss, margin_loss, train_embedder
 from pipeline.vision.training.log import TrainingLog
 from pipeline.vision.training.validation import tpir
@@ -99,6 +106,20 @@ def test_unwanted_faces_are_neither_target_nor_background() -> None:
     )
     assert (target[0] == 1).sum() == 0
     assert (target[0] == -1).sum() > 0
+
+
+def test_a_mirrored_crop_has_its_face_and_its_landmarks_on_the_other_side() -> None:
+    """What was drawn at the landmarks lies at the mirrored ones, and the left eye is left again."""
+    box = np.array([[100.0, 60.0, 120.0, 90.0]], np.float32)
+    points = np.array([[[105, 70], [115, 70], [110, 76], [106, 82], [114, 82]]], np.float32)
+    crop = np.zeros((192, 320, 3), np.uint8)
+    for number, (x, y) in enumerate(points[0].astype(int), 1):
+        crop[y, x - 1 : x + 1] = number
+    turned, boxes, landmarks = mirrored(crop, box, points)
+    assert boxes.tolist() == [[200.0, 60.0, 220.0, 90.0]]
+    assert landmarks[0, 0, 0] < landmarks[0, 1, 0]
+    assert landmarks[0, 3, 0] < landmarks[0, 4, 0]
+    assert [int(turned[int(y), int(x), 0]) for x, y in landmarks[0]] == [2, 1, 3, 5, 4]
 
 
 def test_detector_loss_is_least_at_the_truth() -> None:
