@@ -132,8 +132,8 @@ def detector_loss(raw: Tensor, target: Tensor) -> Tensor:
 
 
 def mirrored(
-    crop: NDArray[np.uint8], boxes: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]
-) -> tuple[NDArray[np.uint8], NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    crop: NDArray[np.uint8], boxes: NDArray[np.float32], points: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return a crop, its boxes and landmarks with left and right exchanged; a left eye becomes a right one."""
     width = crop.shape[1]
     turned = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
@@ -168,11 +168,11 @@ def _crop(
     gain = rng.uniform(0.7, 1.35) * rng.uniform(0.93, 1.07, 3)
     crop: NDArray[np.uint8] = np.clip(cut * gain, 0, 255).astype(np.uint8)
     offset = np.array([left, top], np.float32)
-    boxes = scene.boxes / 2 * scale - np.tile(offset, 2)
-    points = scene.landmarks / 2 * scale - offset
+    boxes = (scene.boxes / 2 * scale - np.tile(offset, 2)).astype(np.float32)
+    points = (scene.landmarks / 2 * scale - offset).astype(np.float32)
     if rng.random() < 0.5:
         crop, boxes, points = mirrored(crop, boxes, points)
-    return crop, targets(boxes.astype(np.float32), points.astype(np.float32), scene.wanted)
+    return crop, targets(boxes, points, scene.wanted)
 
 
 def _batch(scenes: Sequence[Scene], plan: DetectorPlan, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
