@@ -1,0 +1,179 @@
+"""Whether demos err as evaluation says: `python -m loadtest.agreement --evaluation FILE OUT …`.
+
+FILE is the `evaluation.json` of `lamppost evaluate --per pass --gallery 200`; each OUT is the folder of a finished demo
+(`make demo ARGS="--seed 3 --out out3"`). Their passes are added up:
+
+- a planted pass that counts has to alert for its own entry; the target is 95 %,
+- a pass of anybody who is not listed is a trial to be taken for somebody, and so is that of a listed person to be taken
+  for another. Evaluation's interval of FPIR at the same threshold says how many of them may be expected.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import InputError, LamppostError
+from pipeline.evaluation.intervals import binomial_range, clopper_pearson
+from pipeline.evaluation.rate import Rate, percent
+from pipeline.runtime.evaluation_results import Evaluation, Operating
+from pipeline.runtime.live_cohorts import LiveCohorts
+from pipeline.runtime.summary import Summary
+
+DIFFICULTY: Final = "street"
+TARGET_ALERTED: Final = 0.95
+SIDE: Final = 0.95
+"""Confidence of the predicted count, given a rate."""
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+class Demos(msgspec.Struct, frozen=True, kw_only=True):
+    """What some demos did, added up."""
+
+    planted: int
+    alerted: int
+    unlisted: int
+    """Passes of people who are not listed."""
+    unlisted_alerted: int
+    for_another: int
+    """Alerts for another entry than that of the listed person who was seen."""
+    on_no_face: int
+
+    @property
+    def trials(self) -> int:
+        """Passes that could be taken for somebody else."""
+        return self.unlisted + self.planted
+
+    @property
+    def false(self) -> int:
+        """Of these, how many were."""
+        return self.unlisted_alerted + self.for_another
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The demos beside the prediction."""
+
+    demos: Demos
+    tpir: Rate
+    fpir: Rate
+    """Both as evaluation has them at the demos' threshold."""
+    alerted_interval: tuple[float, float]
+    expected: tuple[int, int]
+    """So few and so many false alerts may be expected."""
+    alerted_enough: bool
+    false_as_predicted: bool
+
+
+def added(folders: Sequence[tuple[Summary, LiveCohorts]]) -> Demos:
+    """Add demos up; the cohorts of any one dimension hold every pass once."""
+    truths = [summary.truth for summary, _ in folders if summary.truth is not None]
+    unlisted = [
+        cohort.fpir for _, live in folders for cohort in live.cohorts if cohort.dimension == live.cohorts[0].dimension
+    ]
+    return Demos(
+        planted=sum(truth.planted_passes for truth in truths),
+        alerted=sum(truth.alerted_passes for truth in truths),
+        unlisted=sum(rate.trials for rate in unlisted),
+        unlisted_alerted=sum(rate.events for rate in unlisted),
+        for_another=sum(live.for_another for _, live in folders),
+        on_no_face=sum(live.on_no_face for _, live in folders),
+    )
+
+
+def judged(demos: Demos, operating: Operating) -> Verdict:
+    """Hold the sums against evaluation's rates at the same threshold; InputError if there is nothing to judge."""
+    low, high = operating.fpir.low, operating.fpir.high
+    if not demos.planted or not demos.unlisted or low is None or high is None:
+        raise InputError("no passes to judge: let the demos run for 60 s or more, and the evaluation have searches")
+    expected = (binomial_range(demos.trials, low, SIDE)[0], binomial_range(demos.trials, high, SIDE)[1])
+    return Verdict(
+        demos=demos,
+        tpir=operating.tpir,
+        fpir=operating.fpir,
+        alerted_interval=clopper_pearson(demos.alerted, demos.planted),
+        expected=expected,
+        alerted_enough=demos.alerted >= TARGET_ALERTED * demos.planted,
+        false_as_predicted=expected[0] <= demos.false <= expected[1],
+    )
+
+
+def operating_point(evaluation: Evaluation, demos: Sequence[tuple[Summary, LiveCohorts]]) -> Operating:
+    """Return evaluation's rates at the demos' threshold; raises InputError, naming both values, if it has another."""
+    sizes = {int(summary.settings["demo.watchlist_size"]) for summary, _ in demos}
+    versions = {live.provenance.embedder_version for _, live in demos} - {None}
+    thresholds = {live.provenance.threshold for _, live in demos} - {None}
+    if evaluation.options.per != "pass":
+        raise InputError("the evaluation is per face; run `lamppost evaluate --per pass`")
+    if versions != {evaluation.provenance.embedder_version}:
+        raise InputError(
+            f"the demos used embedder {_told(versions)}, the evaluation {evaluation.provenance.embedder_version}"
+        )
+    for result in evaluation.results:
+        shipped = result.operating[-1]
+        if result.difficulty == DIFFICULTY and {result.gallery} == sizes and {shipped.threshold} == thresholds:
+            return shipped
+    raise InputError(
+        f"the demos had {DIFFICULTY}, {_told(sizes)} entries and threshold {_told(thresholds)}; the evaluation has "
+        + "; ".join(f"{each.difficulty}, {each.gallery}, {each.operating[-1].threshold}" for each in evaluation.results)
+    )
+
+
+def _told(values: set[int] | set[str | None] | set[float | None]) -> str:
+    return " and ".join(sorted(map(str, values))) or "none"
+
+
+def _read(path: Path, shape: type[Shape]) -> Shape:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path} is not what it should be: {error}") from error
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print the sums, what was predicted, and whether they agree."""
+    demos = verdict.demos
+    share = percent(demos.alerted / demos.planted)
+    low, high = map(percent, verdict.alerted_interval)
+    table = Table("what", "demos", "evaluation", "")
+    table.add_row(
+        "planted passes alerted",
+        f"{demos.alerted} of {demos.planted}: {share} ({low} to {high})",
+        f"{verdict.tpir.text} ({verdict.tpir.interval})",
+        f"target {percent(TARGET_ALERTED)}: {'reached' if verdict.alerted_enough else 'MISSED'}",
+    )
+    table.add_row(
+        "passes taken for somebody else",
+        f"{demos.false} of {demos.trials} ({demos.unlisted_alerted} unlisted, {demos.for_another} listed)",
+        f"{verdict.fpir.text} ({verdict.fpir.interval}): {verdict.expected[0]} to {verdict.expected[1]} of these",
+        "as predicted" if verdict.false_as_predicted else "NOT AS PREDICTED",
+    )
+    table.add_row("alerts on no face", str(demos.on_no_face), "", "")
+    console.print(table)
+
+
+def main(
+    demos: Annotated[list[Path], typer.Argument(metavar="OUT…", help="Folders of finished demos.")],
+    evaluation: Annotated[Path, typer.Option(help="The evaluation.json of the same street, per pass.")],
+) -> None:
+    """Add demos up and hold them against what evaluation predicts; exit code 1 if a target is missed."""
+    try:
+        read = [(_read(each / "summary.json", Summary), _read(each / "cohorts.json", LiveCohorts)) for each in demos]
+        verdict = judged(added(read), operating_point(_read(evaluation, Evaluation), read))
+    except LamppostError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    show(verdict, Console())
+    if not (verdict.alerted_enough and verdict.false_as_predicted):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
