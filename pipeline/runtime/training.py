@@ -1,10 +1,10 @@
 """The job behind ``lamppost train``: train a network on people who do not exist, and write what can be shipped.
 
 The folder gets ``detector.safetensors`` and ``embedder.safetensors``, and ``manifest.json`` with their SHA-256 sums,
-the ceilings of the activations that int8 needs, and the operating point, which is chosen after the embedder with the
-detector of the folder, or the shipped one if the folder has none. Checkpoints lie in ``checkpoints/``: the same command
-after an interruption goes on where it was. Beside them a CSV file per network has a row per checkpoint: loss, learning
-rate, and a figure on the validation population.
+the ceilings of the activations that int8 needs, and the operating point, which belongs to the pair and is chosen anew
+after either. The network that was not trained is the folder's, or the shipped one if the folder has none. Checkpoints
+lie in ``checkpoints/``: the same command after an interruption goes on where it was. Beside them a CSV file per network
+has a row per checkpoint: loss, learning rate, and a figure on the validation population.
 """
 
 import hashlib
@@ -34,7 +34,6 @@ from pipeline.vision.weights import (
     OperatingPoint,
     ShippedFile,
     load_manifest,
-    load_weights,
     shipped_folder,
 )
 
@@ -69,13 +68,14 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     tensors = _trained(plan, device, progress)
     try:
         path = _write_weights(plan, tensors)
+        detector_part = _detector_part(plan.folder)
+        detector = _detector(plan.folder, device)
         if plan.network == "embedder":
-            detector = _detector(plan, device)
-            point = _operating_point(plan, path, detector, device, progress)
-            ceilings = _embedder_ceilings(plan, tensors, detector)
-            _write_manifest(plan.folder, point, embedder=_shipped(path, plan.backbone, ceilings))
-        elif (plan.folder / MANIFEST).exists():
-            _write_manifest(plan.folder, load_manifest(plan.folder).operating_point)
+            embedder_part = _shipped(path, plan.backbone, _embedder_ceilings(plan, tensors, detector))
+        else:
+            embedder_part = _embedder_part(plan.folder)
+        point = _operating_point(plan, embedder_part, detector, device, progress)
+        _write_manifest(plan.folder, Manifest(detector_part, embedder_part, point))
     except OSError as error:
         raise ResourceError(
             f"{plan.folder} cannot be written ({error.strerror or error}); choose another with --out"
@@ -110,19 +110,19 @@ def _write_weights(plan: Plan, tensors: dict[str, Tensor]) -> Path:
     return path
 
 
-def _detector(plan: Plan, device: str) -> TorchDetector:
-    """The detector of the folder, or the shipped one."""
-    path = plan.folder / "detector.safetensors"
-    return TorchDetector(load(path.read_bytes()) if path.exists() else load_weights("detector").tensors, device=device)
+def _detector(folder: Path, device: str) -> TorchDetector:
+    return TorchDetector(load((folder / "detector.safetensors").read_bytes()), device=device)
 
 
 def _operating_point(
-    plan: Plan, path: Path, detector: TorchDetector, device: str, progress: Progress
+    plan: Plan, embedder: ShippedFile, detector: TorchDetector, device: str, progress: Progress
 ) -> OperatingPoint:
+    tensors = load((plan.folder / embedder.file).read_bytes())
     return choose_operating_point(
         detector,
-        TorchEmbedder(load(path.read_bytes()), _digest(path)[:VERSION_DIGITS], device=device, backbone=plan.backbone),
+        TorchEmbedder(tensors, embedder.sha256[:VERSION_DIGITS], device=device, backbone=embedder.backbone),
         seed=plan.seed,
+        command=f"lamppost train {plan.network} --seed {plan.seed}",
         progress=lambda done, total: progress("threshold", done, total, float("nan")),
     )
 
@@ -135,9 +135,7 @@ def _embedder_ceilings(plan: Plan, tensors: dict[str, Tensor], detector: TorchDe
     return embedder_ceilings(network, detector, plan.seed)
 
 
-def _write_manifest(folder: Path, point: OperatingPoint, embedder: ShippedFile | None = None) -> None:
-    """Write the manifest; the embedder's part stays as it is unless a new one is given."""
-    manifest = Manifest(_detector_part(folder), embedder or load_manifest(folder).embedder, point)
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
@@ -151,6 +149,15 @@ def _detector_part(folder: Path) -> ShippedFile:
     network = DetectorNetwork()
     network.load_state_dict(load(path.read_bytes()))
     return _shipped(path, "compact", detector_ceilings(network))
+
+
+def _embedder_part(folder: Path) -> ShippedFile:
+    """What a manifest says of the folder's embedder, which is the shipped one unless another was trained there."""
+    if (folder / MANIFEST).exists() and (folder / load_manifest(folder).embedder.file).exists():
+        return load_manifest(folder).embedder
+    shipped = load_manifest().embedder
+    (folder / shipped.file).write_bytes((shipped_folder() / shipped.file).read_bytes())
+    return shipped
 
 
 def _shipped(path: Path, backbone: Backbone, ceilings: dict[str, float]) -> ShippedFile:

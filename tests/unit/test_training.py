@@ -79,6 +79,24 @@ def test_a_detector_trained_again_is_the_one_that_the_manifest_names(tmp_path: P
 
 
 @pytest.mark.usefixtures("untrained")
+def test_a_detector_alone_gets_a_threshold_of_its_own_with_the_shipped_embedder(tmp_path: Path) -> None:
+    """A threshold belongs to both networks, so that of the shipped pair would be wrong for this one."""
+    training.train(Settings(), Plan("detector", tmp_path), nothing)
+    assert load_manifest(tmp_path).operating_point == POINT
+    assert load_weights("detector", tmp_path).ceilings == {"early.0": 2.5}
+    ours, shipped = load_weights("embedder", tmp_path), load_weights("embedder")
+    assert (ours.version, ours.ceilings) == (shipped.version, shipped.ceilings)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_an_embedder_that_was_trained_stays_when_its_detector_is_trained_again(tmp_path: Path) -> None:
+    """Nothing that took an hour is replaced by what ships."""
+    for network in ("embedder", "detector"):
+        training.train(Settings(), Plan(network, tmp_path, backbone="compact"), nothing)
+    assert load_weights("embedder", tmp_path).version != load_weights("embedder").version
+
+
+@pytest.mark.usefixtures("untrained")
 def test_changed_weights_are_called_corrupt(tmp_path: Path) -> None:
     """The sums are checked against the bytes."""
     for network in ("detector", "embedder"):

@@ -213,19 +213,12 @@ def train_detector(
 ) -> dict[str, Tensor]:
     """Train a detector on synthetic streets and return its state dict.
 
-    `folder` keeps a checkpoint: the same call after an interruption renders again and goes on where it was. A file
-    beside it, `detector.csv`, gets the loss in training and on streets of the validation population.
+    `folder` keeps a checkpoint: the same call after an interruption renders again and goes on where it was, and after
+    the end it returns at once. A file beside it, `detector.csv`, gets the loss in training and on streets of the
+    validation population.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def rendered(stage: str, strangers: Population, streets: int) -> list[Scene]:
-        def step(done: int, total: int) -> None:
-            progress(stage, done, total, float("nan"))
-
-        return render_scenes(strangers, streets, plan.seed, processes, step)
-
-    scenes = rendered("render", Population.TRAINING, plan.streets)
-    others = rendered("render validation", Population.VALIDATION, VALIDATION_STREETS)
     torch.manual_seed(plan.seed)
     where = torch.device(device)
     network = DetectorNetwork().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
@@ -237,6 +230,17 @@ def train_detector(
         first = int(saved["step"])
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
+    if first == plan.steps:
+        return _weights_of(network)
+
+    def rendered(stage: str, strangers: Population, streets: int) -> list[Scene]:
+        def step(done: int, total: int) -> None:
+            progress(stage, done, total, float("nan"))
+
+        return render_scenes(strangers, streets, plan.seed, processes, step)
+
+    scenes = rendered("render", Population.TRAINING, plan.streets)
+    others = rendered("render validation", Population.VALIDATION, VALIDATION_STREETS)
     log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_loss")
     log.begin(first)
     for step, (crops, target) in enumerate(_batches(scenes, plan, first), first):
@@ -255,6 +259,10 @@ def train_detector(
             log.write(step + 1, rate, validation_loss(network, others, plan, where))
             state = {"step": step + 1, "network": network.state_dict(), "optimiser": optimiser.state_dict()}
             save_checkpoint(checkpoint, plan, state)
+    return _weights_of(network)
+
+
+def _weights_of(network: DetectorNetwork) -> dict[str, Tensor]:
     return {name: tensor.cpu() for name, tensor in network.eval().state_dict().items()}
 
 

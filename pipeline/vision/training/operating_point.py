@@ -28,6 +28,7 @@ def choose_operating_point(
     target_fpir: float = 1 / 2500,
     faces: int = 25_000,
     seed: int = 0,
+    command: str,
     progress: Callable[[int, int], None],
 ) -> OperatingPoint:
     """Return the threshold that `target_fpir` of the unlisted faces reach, with a watchlist of 200, on average over 8.
@@ -58,5 +59,5 @@ def choose_operating_point(
         gallery=GALLERY,
         target_fpir=target_fpir,
         faces=count,
-        command=f"lamppost train embedder --seed {seed}",
+        command=command,
     )
