@@ -83,7 +83,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	@rm -f $(VENV)/.installed-*
 	@$(BIN)/python -m pip uninstall --quiet --yes $(OTHER_FAISS) 2>/dev/null
 ifeq ($(TORCH_INDEX),)
-	@echo "installing into $(VENV): about 2.7 GB to download on a machine that has none of it, 4.7 GB on disk"
+	@echo "installing into $(VENV): about 2.7 GB to download on a machine that has none of it, 6.6 GB on disk"
 	@$(PIP) --require-hashes -r $(LOCK)
 else
 	@echo "installing into $(VENV): torch from $(TORCH_INDEX), not checked against the hashes of the lock"

@@ -54,6 +54,8 @@ class Child(Generic[S]):
         self.name = name
         self.status: S | None = None
         self.deaths = 0
+        self.last_death = 0.0
+        """When the latest of them was replaced, by the clock that `tend` is given."""
         self._create = create
         self._decode = decode
         self._actor: Any = None
@@ -112,6 +114,7 @@ class Child(Generic[S]):
             self._replace(now)
         else:
             if said is not None and said.state == "failed":
+                self._last_error = said.failure
                 self._parting = self._actor.stop.remote(PARTING_SECONDS)
                 self._part_by = now + PARTING_SECONDS
 
@@ -162,5 +165,6 @@ class Child(Generic[S]):
         self.kill()
         self._pending = self._first = self._parting = None
         self.deaths += 1
+        self.last_death = now
         self._failures += 1
         self._not_before = now + BACKOFF.pause(self._failures, random.random())

@@ -59,6 +59,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     """Processes that have not answered yet; the lists are of those that have."""
     replaced: int
     """Processes replaced so far."""
+    last_replaced: str
+    """Which was the latest, and why; empty if none was."""
     failure: str
     """Empty unless the run cannot go on."""
     failure_exit_code: int
@@ -124,10 +126,16 @@ class Supervisor:
                 shards=[child.status for child in self._shards if child.status is not None],
                 awaited=sum(child.status is None for child in self._children),
                 replaced=sum(child.deaths for child in self._children),
+                last_replaced=self._last_replaced(),
                 failure=self._failure,
                 failure_exit_code=self._failure_exit_code,
                 work=self._totals.summed(since_second),
             )
+
+    def _last_replaced(self) -> str:
+        dead = [child for child in self._children if child.deaths]
+        latest = max(dead, key=lambda child: child.last_death, default=None)
+        return "" if latest is None else f"{latest.name}: {latest.last_error}"
 
     def report(self, since_second: int = 0) -> Part:
         """The status as msgpack, on its way through Ray."""

@@ -22,6 +22,9 @@ UNKNOWN_RATE: Final = Fraction(25)
 """Frames per second of a video that states neither timestamps nor a rate."""
 LONGEST_STEP_NS: Final = 10 * SECOND_NS
 """A longer step from one timestamp to the next is a break in the recording, and is not waited for."""
+SHORT_SHARE: Final = 0.02
+SHORT_FRAMES: Final = 2.0
+"""A file is cut off if it plays shorter than it states by more than this share and so many frames."""
 TURNS: Final = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -33,12 +36,20 @@ class VideoSource:
 
         Returns when the first picture is decoded; raises InputError, naming the file, if there is none.
         """
-        self._ahead = LookAhead(_pictures(path, width, height, loop), path.name)
+        self._path = path
+        self._loss = _Loss()
+        self._ahead = LookAhead(_pictures(path, width, height, loop, self._loss), path.name)
         try:
             self._ahead.wait_first()
         except InputError:
             self._ahead.close()
             raise
+
+    @property
+    def loss(self) -> str:
+        """What of the file could not be shown, once its end was met; empty if nothing."""
+        said = self._loss.words
+        return f"{self._path} is damaged or cut off: {said}" if said else ""
 
     def take(self) -> Picture | Absence:
         """The next picture; its offset is its timestamp's distance from the first one's."""
@@ -47,6 +58,45 @@ class VideoSource:
     def close(self) -> None:
         """Close the file."""
         self._ahead.close()
+
+
+class _Loss:
+    """What one round of a file lacked; its words are there once the end of a round was met."""
+
+    def __init__(self) -> None:
+        self.words = ""
+        self._stated_seconds = 0.0
+        self._frame_seconds = 0.0
+        self._first: float | None = None
+        self._end = 0.0
+        self._damaged = 0
+
+    def begin(self, stated_seconds: float, frame_seconds: float) -> None:
+        """Begin a round of a file that states how long it plays, 0 if it does not."""
+        self._stated_seconds, self._frame_seconds = stated_seconds, frame_seconds
+        self._first, self._end, self._damaged = None, 0.0, 0
+
+    def add(self, frame: VideoFrame) -> None:
+        """Count a frame that was decoded."""
+        self._damaged += frame.is_corrupt
+        if frame.time is not None:
+            self._first = frame.time if self._first is None else self._first
+            self._end = frame.time + self._frame_seconds
+
+    def add_damage(self) -> None:
+        """Count a packet that could not be decoded."""
+        self._damaged += 1
+
+    def end(self) -> None:
+        """Say what was lacking."""
+        played = self._end - (self._first or 0.0)
+        short = self._stated_seconds - played > SHORT_SHARE * self._stated_seconds + SHORT_FRAMES * self._frame_seconds
+        lacking = []
+        if short and self._first is not None:
+            lacking.append(f"it plays {played:.1f} of the {self._stated_seconds:.1f} s that it states")
+        if self._damaged:
+            lacking.append(f"damaged packets or pictures: {self._damaged}")
+        self.words = ", ".join(lacking)
 
 
 class _Timeline:
@@ -71,12 +121,12 @@ class _Timeline:
         return self._offset_ns
 
 
-def _pictures(path: Path, width: int, height: int, loop: bool) -> Iterator[Picture]:
+def _pictures(path: Path, width: int, height: int, loop: bool, loss: _Loss) -> Iterator[Picture]:
     timeline = _Timeline()
     while True:
         found = False
         try:
-            for frame, frame_ns, aspect in _frames(path):
+            for frame, frame_ns, aspect in _frames(path, loss):
                 found = True
                 image = upright(frame, aspect, width, height)
                 yield Picture(timeline.offset(frame.pts, frame.time_base, frame_ns), encode_jpeg(image))
@@ -84,16 +134,18 @@ def _pictures(path: Path, width: int, height: int, loop: bool) -> Iterator[Pictu
             if not found:
                 raise
             # a recording that breaks off ends where it breaks off, as every player has it
+        loss.end()
         if not found:
             raise InputError(f"{path} holds a video stream but no picture that can be decoded; is the file damaged?")
         if not loop:
             return
 
 
-def _frames(path: Path) -> Iterator[tuple[VideoFrame, int, float]]:
+def _frames(path: Path, loss: _Loss) -> Iterator[tuple[VideoFrame, int, float]]:
     """The decodable frames of one round, how long each lasts by the stated rate (ns), and a pixel's width ÷ height."""
     with _opened(path) as (container, stream):
         frame_ns = int(SECOND_NS / (stream.average_rate or stream.guessed_rate or UNKNOWN_RATE))
+        loss.begin(_stated_seconds(container, stream), frame_ns / SECOND_NS)
         aspect = float(stream.sample_aspect_ratio or 1)
         packets = container.demux(stream)
         while True:
@@ -106,8 +158,10 @@ def _frames(path: Path) -> Iterator[tuple[VideoFrame, int, float]]:
             try:
                 frames = packet.decode()
             except av.FFmpegError:
+                loss.add_damage()
                 continue  # a damaged packet costs its own pictures and none of the others
             for frame in frames:
+                loss.add(frame)
                 yield frame, frame_ns, aspect
 
 
@@ -123,6 +177,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, VideoStream]]:
             raise InputError(f"{path} holds no video stream; name a video file or a folder of images")
         stream.codec_context.thread_count = 1  # many cameras in a process are parallel enough
         yield container, stream
+
+
+def _stated_seconds(container: Any, stream: VideoStream) -> float:
+    """How long the pictures play by the file's own word, 0 if it gives none; its whole length may be its sound's."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1 and container.duration is not None
+    return float(container.duration / av.time_base) if alone else 0.0
 
 
 def _is_cover(stream: VideoStream) -> bool:

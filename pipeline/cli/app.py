@@ -7,6 +7,7 @@ import typer
 
 import pipeline
 from pipeline.cli import evaluation, extensions, failures, inspection, jobs, topics, watchlist
+from pipeline.cli.options import examples
 
 
 def _print_version(wanted: bool) -> None:
@@ -31,7 +32,8 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog="Options, environment (LAMPPOST_SECTION__FIELD) and one TOML file set the same values: "
+        epilog=examples("lamppost demo", "lamppost demo --cameras 12 --seed 7", "lamppost doctor")
+        + "\n\nOptions, environment (LAMPPOST_SECTION__FIELD) and one TOML file set the same values: "
         "see lamppost settings. Exit codes are listed in docs/errors.md.",
     )
     app.callback()(_lamppost)

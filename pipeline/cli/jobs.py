@@ -209,7 +209,9 @@ def add_to(app: typer.Typer) -> None:
             "lamppost train embedder --backbone resnet50 --device cuda --out weights-resnet50",
         )
     )(train)
-    kafka = typer.Typer(no_args_is_help=True, help="A Kafka on this machine, to try things.")
+    kafka = typer.Typer(
+        no_args_is_help=True, help="A Kafka on this machine, to try things.", epilog=examples("lamppost kafka start")
+    )
     kafka.callback()(_kafka)
     kafka.command("start", epilog=examples("lamppost kafka start", "lamppost kafka start --port 0"))(start_kafka)
     app.add_typer(kafka, name="kafka")

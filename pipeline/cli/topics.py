@@ -5,7 +5,11 @@ import typer
 from pipeline.cli.options import Brokers, Partitions, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import LamppostError
 
-app = typer.Typer(no_args_is_help=True, help="Create the topics, and show them with what departs from the design.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Create the topics, and show them with what departs from the design.",
+    epilog=examples("lamppost topics create --brokers kafka:9092", "lamppost topics show --brokers kafka:9092"),
+)
 
 
 @app.command(epilog=examples("lamppost topics create --brokers kafka:9092 --partitions 8"))

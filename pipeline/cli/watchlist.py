@@ -8,7 +8,13 @@ import typer
 from pipeline.cli.options import Brokers, ListId, Seed, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Load, change and show the people sought.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Load, change and show the people sought.",
+    epilog=examples(
+        "lamppost watchlist load --synthetic --brokers kafka:9092", "lamppost watchlist show --brokers kafka:9092"
+    ),
+)
 
 Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="Entry id.")]
 

@@ -1,6 +1,7 @@
 """A child process that leaves nothing behind, however this process ends."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ START_SECONDS: Final = 20.0
 END_SECONDS: Final = guard.KILL_SECONDS + 10.0
 BLAME: Final = ("ERROR", "FATAL", "Error", "Exception")
 """What marks a line of a log that says why a process ended."""
+KILLED: Final = "it was killed (SIGKILL); the system does that to a process when memory runs out"
 EMPTY_WORDS: Final = (
     "at ",
     "... ",
@@ -68,7 +70,12 @@ class Kept:
         return self.exit_code is None
 
     def last_log_line(self) -> str:
-        """The line of the log that tells best why the command ended; what is said of an empty log otherwise."""
+        """The line of the log that tells best why the command ended; what is said of an empty log otherwise.
+
+        A command that was killed had no time to write why, and what stands at the end of its log is no reason.
+        """
+        if self.exit_code == -signal.SIGKILL:
+            return KILLED
         return telling_line(self.log) or "it left no log"
 
     def stop(self, deadline_seconds: float = GRACE_SECONDS) -> None:

@@ -16,6 +16,7 @@ from pipeline.cameras.naming import new_camera_run
 from pipeline.cameras.plan import FleetPlan, open_sources, placed
 from pipeline.cameras.source import PictureSource
 from pipeline.cameras.synthetic import Rendering
+from pipeline.cameras.video import VideoSource
 from pipeline.errors import BrokerError, ResourceError
 from pipeline.ports import Telemetry
 from pipeline.streams.client import Connection
@@ -51,6 +52,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """By camera id; frames 0 to intended − 1 of each camera have come due."""
     damaged: tuple[str, ...] = ()
     """Pictures of folders that could not be decoded and were passed over, by folder and name."""
+    losses: tuple[str, ...] = ()
+    """What was lost of video files whose end was met, a sentence each."""
     metrics_address: str = ""
     """host:port of the process's metrics; empty if there are none."""
     trouble: str = ""
@@ -154,6 +157,7 @@ class CameraJob:
             damaged=tuple(
                 str(file) for source in self._sources if isinstance(source, FolderSource) for file in source.damaged
             ),
+            losses=tuple(source.loss for source in self._sources if isinstance(source, VideoSource) and source.loss),
             trouble=self._producer.trouble if self._producer else "",
         )
 

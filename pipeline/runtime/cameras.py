@@ -61,7 +61,7 @@ def cameras(settings: chosen.Settings, verbose: bool) -> int:  # noqa: ARG001 - 
         instruments.close()
     status = job.status()
     console.print(totals_line(status))
-    if damage := damage_line(status):
+    for damage in damage_lines(status):
         console.print(damage)
     return 0
 
@@ -121,12 +121,13 @@ def progress_line(status: CameraStatus, now_ns: int, before: CameraCounts) -> st
     return f"{line}  {status.trouble}" if status.trouble else line
 
 
-def damage_line(status: CameraStatus) -> str:
-    """What could not be shown of the folders; empty if nothing."""
-    if not status.damaged:
-        return ""
-    first = f"first {status.damaged[0]}" if len(status.damaged) > 1 else status.damaged[0]
-    return f"skipped {counted(len(status.damaged), 'picture')} that cannot be decoded: {first}"
+def damage_lines(status: CameraStatus) -> list[str]:
+    """What could not be shown of folders and video files."""
+    lines = list(status.losses)
+    if status.damaged:
+        first = f"first {status.damaged[0]}" if len(status.damaged) > 1 else status.damaged[0]
+        lines.append(f"skipped {counted(len(status.damaged), 'picture')} that cannot be decoded: {first}")
+    return lines
 
 
 def totals_line(status: CameraStatus) -> str:

@@ -86,6 +86,10 @@ class _Demonstration:
         settings = self._up.settings
         plan = FleetPlan(described(settings), settings.demo.seconds)
         with ExitStack() as stack:
+            # first of all, since a port that is taken ends the command
+            self._targets = Targets(settings.metrics.host, self._run, machine_address())
+            discovery = serve_discovery(self._targets.groups, settings.metrics.host, settings.metrics.port)
+            stack.callback(discovery.stop)
             self._cameras = CameraProcess(plan, _instruments(settings, plan))
             stack.callback(self._cameras.stop)
             enrolment = Enrolment(settings.cameras.seed, settings.demo.watchlist_size, settings.vision.embedder_model)
@@ -113,9 +117,6 @@ class _Demonstration:
             watchlist = DemoWatchlist(connection)
             stack.callback(self._tidy, watchlist)
             self._bring_up(supervision, watchlist, enrolment)
-            self._targets = Targets(settings.metrics.host, self._run, machine_address())
-            discovery = serve_discovery(self._targets.groups, settings.metrics.host, settings.metrics.port)
-            stack.callback(discovery.stop)
             self._screen.tell(f"metrics are listed at {discovery.url}")
             tap = AlertTap(connection, self._run)
             self._cameras.start(len(self._audit.frame_starts), time.time_ns() + int(LEAD_SECONDS * 1e9))
@@ -130,6 +131,7 @@ class _Demonstration:
                 plan=plan,
                 work=self._work(final),
                 replaced=final.replaced,
+                last_replaced=final.last_replaced,
                 custody=custody,
                 alerts=alerts,
                 first_alert_seconds=_since_start(tap.first_read),

@@ -30,6 +30,7 @@ from pipeline.runtime.plots import LatencySeries, latency_plot
 from pipeline.runtime.settings_sources import Resolved
 from pipeline.runtime.taps import CustodyFindings
 from pipeline.runtime.truth import Verdict, join_all, judge_all
+from pipeline.runtime.words import counted
 from pipeline.synthetic.street import Street
 
 LIBRARIES = ("confluent-kafka", "numba", "numpy", "opencv-python-headless", "ray", "torch")
@@ -80,6 +81,7 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
         problems=problems,
         run=finished.run,
         replaced_processes=finished.replaced,
+        last_replacement=finished.last_replaced,
         seed=finished.settings.cameras.seed,
         seconds=finished.settings.demo.seconds,
         versions=_versions(finished.kafka),
@@ -131,7 +133,8 @@ def report(summary: records.Summary, console: Console) -> None:
     ]
     _show(rows, console)
     if summary.replaced_processes:
-        console.print(f"{summary.replaced_processes} worker or shard processes died and were replaced")
+        died = counted(summary.replaced_processes, "worker or shard process", "worker or shard processes")
+        console.print(f"replaced: {died}, the last {summary.last_replacement}", soft_wrap=True)
     for problem in summary.problems:
         console.print(f"problem: {problem}", style="bold red", soft_wrap=True)
 

@@ -21,6 +21,7 @@ class Finished:
     cameras: CameraStatus
     work: WorkReport
     replaced: int
+    last_replaced: str
     custody: CustodyFindings
     alerts: list[Alert]
     first_alert_seconds: float | None

@@ -37,7 +37,7 @@ def start(
             ready(kafka.address)
             while not told.wait(LOOK_SECONDS):
                 if not kafka.alive():
-                    raise BrokerError(f"Kafka at {kafka.address} ended by itself: {kafka.last_log_line()}")
+                    raise BrokerError(f"Kafka at {kafka.address} ended: {kafka.last_log_line()}")
         finally:
             for number, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(number, handler)

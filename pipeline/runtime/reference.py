@@ -83,7 +83,8 @@ scrape_configs:
       - url: http://127.0.0.1:9100/targets
 ```
 
-Units are seconds, bytes and counts. With `metrics.host` 0.0.0.0 each process is listed with the address of its own
+Units are seconds, bytes and counts. Gauges and histograms are exported from their first value on, so a process shows
+only what it measures. With `metrics.host` 0.0.0.0 each process is listed with the address of its own
 machine, as Ray knows it.
 
 The label `place` is the camera id while a process has seen at most `metrics.per_camera_limit` cameras. Above it the

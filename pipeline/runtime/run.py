@@ -1,6 +1,7 @@
 """The job behind ``lamppost run``: workers and shards on a Kafka and a Ray of one's own, until interrupted."""
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,7 @@ from pipeline.runtime.signals import EndRequest
 from pipeline.runtime.startup import StartLimit, awaited_processes, listed
 from pipeline.runtime.targets import Targets, machine_address
 from pipeline.runtime.topics import require_topics
+from pipeline.runtime.words import outcomes_told
 from pipeline.streams.probe import probe
 from pipeline.telemetry.discovery import serve_discovery
 
@@ -37,11 +39,14 @@ def run(settings: Settings, verbose: bool) -> int:
     connection = connection_of(settings, f"{name}.command")
     probe(connection).require(settings.kafka.group_protocol)
     require_topics(connection)
-    with (
-        EndRequest(settings.lifecycle.drain_seconds) as end,
-        Screen(console, name, None) as screen,
-        services(settings, screen.say, verbose) as up,
-    ):
+    targets = Targets(settings.metrics.host, name, machine_address())
+    with ExitStack() as stack:
+        # first of all, since a port that is taken ends the command
+        discovery = serve_discovery(targets.groups, settings.metrics.host, settings.metrics.port)
+        stack.callback(discovery.stop)
+        end = stack.enter_context(EndRequest(settings.lifecycle.drain_seconds))
+        screen = stack.enter_context(Screen(console, name, None))
+        up = stack.enter_context(services(settings, screen.say, verbose))
         while not up.ray_ready:
             screen.say("Ray is starting")
             if end.received:
@@ -54,34 +59,28 @@ def run(settings: Settings, verbose: bool) -> int:
             supervised,
         )
 
-        with (
-            connected(up.ray_address, name, verbose),
-            supervised(run_plan(settings, name, gpus=cluster_gpus(), grows=up.ray is None)) as supervision,
-        ):
-            targets = Targets(settings.metrics.host, name, machine_address())
-            discovery = serve_discovery(targets.groups, settings.metrics.host, settings.metrics.port)
-            try:
-                for line in greeting(settings, name, supervision.adopted, discovery.url):
-                    screen.tell(line)
-                start: StartLimit | None = StartLimit(settings.lifecycle.start_seconds)
-                while not end.received:
-                    up.check()
-                    status = supervision.status()
-                    if status.failure:
-                        raise RelayedError(status.failure, status.failure_exit_code)
-                    targets.update(status)
-                    if start is not None and (awaited := awaited_processes(status)):
-                        start.check(awaited, time.monotonic())
-                        screen.say(f"starting: {listed(awaited)}")
-                    else:
-                        start = None  # a process that is replaced later is the supervisor's business
-                        work = _work(status)
-                        screen.show(work, None, status, work.alerts)
-                    time.sleep(TICK_SECONDS)
-                screen.say("ending: what is in hand is finished")
-            finally:
-                discovery.stop()
-            final = supervision.stop(end.left)
+        stack.enter_context(connected(up.ray_address, name, verbose))
+        plan = run_plan(settings, name, gpus=cluster_gpus(), grows=up.ray is None)
+        supervision = stack.enter_context(supervised(plan))
+        for line in greeting(settings, name, supervision.adopted, discovery.url):
+            screen.tell(line)
+        start: StartLimit | None = StartLimit(settings.lifecycle.start_seconds)
+        while not end.received:
+            up.check()
+            status = supervision.status()
+            if status.failure:
+                raise RelayedError(status.failure, status.failure_exit_code)
+            targets.update(status)
+            if start is not None and (awaited := awaited_processes(status)):
+                start.check(awaited, time.monotonic())
+                screen.say(f"starting: {listed(awaited)}")
+            else:
+                start = None  # a process that is replaced later is the supervisor's business
+                work = _work(status)
+                screen.show(work, None, status, work.alerts)
+            time.sleep(TICK_SECONDS)
+        screen.say("ending: what is in hand is finished")
+        final = supervision.stop(end.left)
     console.print(_farewell(_work(final)), soft_wrap=True)
     if final.failure:
         raise RelayedError(final.failure, final.failure_exit_code)
@@ -105,6 +104,5 @@ def greeting(settings: Settings, name: str, adopted: bool, url: str) -> list[str
 
 
 def _farewell(work: WorkReport) -> str:
-    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(work.outcomes.items())) or "no frame"
     p50, p99 = (milliseconds(total_latency(work).quantile(q)) for q in (0.5, 0.99))
-    return f"{outcomes}; {work.alerts} alerts; glass to alert p50 {p50}, p99 {p99}"
+    return f"{outcomes_told(work.outcomes)}; {work.alerts} alerts; glass to alert p50 {p50}, p99 {p99}"

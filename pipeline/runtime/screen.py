@@ -12,7 +12,7 @@ from pipeline.actors.report import WorkReport
 from pipeline.cameras.counts import summed
 from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.live import live_table, milliseconds, total_latency
-from pipeline.runtime.words import counted
+from pipeline.runtime.words import counted, outcomes_told, unusual_told
 
 if TYPE_CHECKING:
     from pipeline.actors.supervisor import RunStatus
@@ -65,19 +65,21 @@ class Screen:
         counts = cameras.counts if cameras else {}
         note = self._note(status, cameras)
         if self._live is not None:
+            if unusual := unusual_told(work.outcomes):
+                note = f"{unusual}; {note}"
             self._live.update(live_table(work, counts, max(0.0, now - began), self._seconds, note))
         elif time.monotonic() - self._last_line > LINE_SECONDS:
             p50, p99 = (milliseconds(total_latency(work).quantile(q)) for q in (0.5, 0.99))
             sent = f"{max(0.0, now - began):6.1f} s  sent {summed(counts).sent:,}  " if cameras else ""
             self._print(
-                f"{sent}processed {work.outcomes.get('processed', 0):,}  shed {work.outcomes.get('shed', 0):,}  "
-                f"faces {work.faces:,}  alerts {alerts}  p50 {p50}  p99 {p99}  {note}"
+                f"{sent}{outcomes_told(work.outcomes)}  faces {work.faces:,}  alerts {alerts}  "
+                f"p50 {p50}  p99 {p99}  {note}"
             )
 
     def _note(self, status: "RunStatus", cameras: CameraStatus | None) -> str:
         parts = [f"{counted(len(status.workers), 'worker')}, {counted(len(status.shards), 'shard')}"]
         if status.replaced:
-            parts.append(f"{status.replaced} replaced")
+            parts.append(f"{status.replaced} replaced, last {status.last_replaced}")
         parts += [f"worker-{w.slot}: {w.failure or w.trouble}" for w in status.workers if w.failure or w.trouble]
         parts += [f"shard-{s.shard}: {s.failure}" for s in status.shards if s.failure]
         if cameras is not None and cameras.trouble:

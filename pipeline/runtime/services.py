@@ -65,9 +65,7 @@ class Services:
         if self.kafka is not None and self.kafka_ready and not self.kafka.alive():
             raise kafka_ended(self.kafka.address, self.kafka.last_log_line())
         if self.ray is not None and self.ray.address and not self.ray.alive():
-            raise ClusterError(
-                f"the local Ray at {self.ray.address} ended by itself in mid-run: {self.ray.last_log_line()}"
-            )
+            raise ClusterError(f"the local Ray at {self.ray.address} ended in mid-run: {self.ray.last_log_line()}")
 
 
 def kafka_ended(address: str, said: str) -> LamppostError:
@@ -77,7 +75,7 @@ def kafka_ended(address: str, said: str) -> LamppostError:
             f"the local Kafka at {address} ended because its disk is full ({said}); "
             f"free some, or set TMPDIR to a folder with room"
         )
-    return BrokerError(f"the local Kafka at {address} ended by itself in mid-run: {said}")
+    return BrokerError(f"the local Kafka at {address} ended in mid-run: {said}")
 
 
 @contextmanager

@@ -94,6 +94,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     replaced_processes: int
     """Workers and shards that died and were replaced; nothing is lost by that if custody balances."""
+    last_replacement: str
+    """Which of them was the latest, and why; empty if none was."""
     seed: int
     seconds: float
     """How long the cameras sent."""

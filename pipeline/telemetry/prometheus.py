@@ -2,15 +2,39 @@
 
 from collections.abc import Iterable
 from threading import Lock
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from pipeline.catalog import metrics as catalog
 from pipeline.catalog.metrics import Kind, Metric
 from pipeline.telemetry.places import Places
 
 PLACE: Final = "place"
+
+M = TypeVar("M", Gauge, Histogram)
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more per series, which no question here asks for
+
+
+class _OnFirstUse(Generic[M]):
+    """A metric that is exported from its first value on: a gauge at 0 would say what nobody has measured."""
+
+    def __init__(self, registry: CollectorRegistry, metric: M) -> None:
+        self._registry = registry
+        self._metric: M = metric
+        self._lock = Lock()
+        self._exported = False
+
+    def metric(self) -> M:
+        """The metric, about to get a value."""
+        if not self._exported:
+            with self._lock:
+                if not self._exported:
+                    self._registry.register(self._metric)
+                    self._exported = True
+        return self._metric
 
 
 class PrometheusTelemetry:
@@ -30,9 +54,12 @@ class PrometheusTelemetry:
         self._counters = {
             m.name: Counter(m.name, m.help, m.labels, registry=registry) for m in _of(Kind.COUNTER, chosen)
         }
-        self._gauges = {m.name: Gauge(m.name, m.help, m.labels, registry=registry) for m in _of(Kind.GAUGE, chosen)}
+        self._gauges = {
+            m.name: _OnFirstUse(registry, Gauge(m.name, m.help, m.labels, registry=None))
+            for m in _of(Kind.GAUGE, chosen)
+        }
         self._histograms = {
-            m.name: Histogram(m.name, m.help, m.labels, registry=registry, buckets=m.buckets)
+            m.name: _OnFirstUse(registry, Histogram(m.name, m.help, m.labels, registry=None, buckets=m.buckets))
             for m in _of(Kind.HISTOGRAM, chosen)
         }
         self._by_place = tuple(m for m in _of(Kind.COUNTER, chosen) if PLACE in m.labels)
@@ -53,12 +80,12 @@ class PrometheusTelemetry:
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Add one observation to a histogram."""
-        histogram = self._histograms[metric.name]
+        histogram = self._histograms[metric.name].metric()
         (histogram.labels(**labels) if labels else histogram).observe(value)
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         """Set a gauge."""
-        gauge = self._gauges[metric.name]
+        gauge = self._gauges[metric.name].metric()
         (gauge.labels(**labels) if labels else gauge).set(value)
 
     def _fold(self) -> None:

@@ -175,7 +175,7 @@ def test_a_process_that_says_it_failed_is_replaced_once_it_has_left(actors: Acto
     actors.left = True
     child.tend(0.5)
     assert (child.deaths, child.failures, child.stillborn, child.status.failure) == (1, 1, 0, "Kafka went away")
-    assert actors.killed == 1
+    assert (child.last_error, child.last_death, actors.killed) == ("Kafka went away", 0.5, 1)
 
 
 def test_a_failed_process_that_does_not_leave_is_replaced_all_the_same(actors: Actors, child: Child[Any]) -> None:

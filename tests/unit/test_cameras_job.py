@@ -11,7 +11,7 @@ from pipeline.cameras.plan import FleetPlan, FolderCamera, SyntheticCamera, Vide
 from pipeline.cameras.source import Absence
 from pipeline.errors import BrokerError, InputError, ResourceError
 from pipeline.runtime.camera_job import CameraJob, CameraStatus, Patience, require_memory
-from pipeline.runtime.cameras import damage_line, described, progress_line, synthetic_cameras, totals_line
+from pipeline.runtime.cameras import damage_lines, described, progress_line, synthetic_cameras, totals_line
 from pipeline.runtime.settings import Cameras, Demo, Settings
 from pipeline.synthetic.seeds import Population, entry_id, group
 from pipeline.synthetic.street import Street
@@ -102,11 +102,12 @@ def test_lines_say_how_far_it_is() -> None:
 
 def test_pictures_that_were_passed_over_are_told_with_the_first(tmp_path: Path) -> None:
     """A folder that is half damaged would look like a short one."""
-    assert damage_line(CameraStatus()) == ""
+    assert damage_lines(CameraStatus()) == []
     one = CameraStatus(damaged=("photos/b.jpg",))
-    assert damage_line(one) == "skipped 1 picture that cannot be decoded: photos/b.jpg"
+    assert damage_lines(one) == ["skipped 1 picture that cannot be decoded: photos/b.jpg"]
+    assert damage_lines(CameraStatus(losses=("a.avi states 9",), damaged=one.damaged))[0] == "a.avi states 9"
     two = CameraStatus(damaged=("photos/b.jpg", "photos/c.jpg"))
-    assert damage_line(two) == "skipped 2 pictures that cannot be decoded: first photos/b.jpg"
+    assert damage_lines(two) == ["skipped 2 pictures that cannot be decoded: first photos/b.jpg"]
     assert "skipped 2 pictures" in progress_line(
         CameraStatus(state="sending", start_ns=0, damaged=two.damaged), 10**9, CameraCounts()
     )

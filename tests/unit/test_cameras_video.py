@@ -138,6 +138,41 @@ def test_video_that_breaks_off_plays_to_the_break(tmp_path: Path) -> None:
     assert 5 < len(found) < 50
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "damage", "said"),
+    [
+        ("a.mkv", "mjpeg", "cut off", "it plays 1."),
+        ("a.webm", "libvpx-vp9", "cut off", "it plays "),
+        ("a.avi", "mpeg4", "in the middle", "damaged packets or pictures: "),
+        ("a.mp4", "h264", "in the middle", "damaged packets or pictures: "),
+        ("a.avi", "mpeg4", "none", ""),
+        ("a.mp4", "h264", "none", ""),
+        ("a.mkv", "mjpeg", "none", ""),
+    ],
+)
+def test_what_a_damaged_file_lost_is_told_at_its_end(
+    tmp_path: Path, name: str, codec: str, damage: str, said: str
+) -> None:
+    """A file that breaks off or has damaged parts says so, and a whole one says nothing."""
+    path = make_video(tmp_path / name, codec, tuple(range(0, 2000, 40)), width=320, height=240)
+    data = bytearray(path.read_bytes())
+    if damage == "cut off":
+        data = data[: len(data) * 6 // 10]
+    elif damage == "in the middle":
+        middle = slice(len(data) // 3, len(data) // 2)
+        data[middle] = np.random.default_rng(1).bytes(middle.stop - middle.start)
+    path.write_bytes(data)
+    source = VideoSource(path, width=320, height=240)
+    try:
+        while source.take() is not Absence.ENDED:
+            pass
+        assert said in source.loss
+        assert source.loss.startswith(f"{path} is damaged" if said else "")
+        assert bool(source.loss) == bool(said)
+    finally:
+        source.close()
+
+
 def test_missing_file_is_named() -> None:
     """A path that leads nowhere is one clear error."""
     with pytest.raises(InputError, match=r"nowhere\.mp4 cannot be read"):

@@ -53,6 +53,7 @@ def finished(
         cameras=CameraStatus(state="ended", counts=counts or {each.id: ten for each in plan.cameras}),
         work=work or WorkReport(outcomes={"processed": 20}),
         replaced=0,
+        last_replaced="",
         custody=found,
         alerts=[],
         first_alert_seconds=None,

@@ -44,7 +44,15 @@ class Supervision:
         self._looks = 0
         work = msgspec.msgpack.encode(WorkReport())
         self._status = RunStatus(
-            pid=1, workers=[], shards=[], awaited=awaited, replaced=0, failure="", failure_exit_code=1, work=work
+            pid=1,
+            workers=[],
+            shards=[],
+            awaited=awaited,
+            replaced=0,
+            last_replaced="",
+            failure="",
+            failure_exit_code=1,
+            work=work,
         )
 
     def status(self) -> RunStatus:

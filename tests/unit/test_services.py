@@ -21,7 +21,7 @@ def ended(said: str) -> SimpleNamespace:
 
 def test_a_kafka_that_ended_is_reported_with_the_line_that_says_why() -> None:
     """The folder with its log is gone when the command ends."""
-    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:9092 ended by itself in mid-run: OutOfMemoryError"):
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:9092 ended in mid-run: OutOfMemoryError"):
         Services(Settings(), None, ended("OutOfMemoryError"), None).check()  # type: ignore[arg-type]  # a fake
 
 
@@ -33,7 +33,7 @@ def test_a_kafka_that_ended_of_a_full_disk_is_a_lack_of_the_machine() -> None:
 
 def test_a_ray_that_ended_is_reported_with_the_line_that_says_why() -> None:
     """Its log goes with it too."""
-    with pytest.raises(ClusterError, match="ended by itself in mid-run: raylet died"):
+    with pytest.raises(ClusterError, match="ended in mid-run: raylet died"):
         Services(Settings(), ended("raylet died"), None, None).check()  # type: ignore[arg-type]  # a fake
 
 

@@ -27,6 +27,7 @@ SUMMARY = Summary(
     problems=[],
     run="demo",
     replaced_processes=0,
+    last_replacement="",
     seed=7,
     seconds=60.0,
     versions={"lamppost": "0.1.0"},

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.catalog import metrics
+from pipeline.catalog.metrics import Kind
 from pipeline.errors import ResourceError
 from pipeline.ports import Telemetry
 from pipeline.telemetry.places import Places
@@ -20,7 +21,6 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if not sample.name.endswith("_created")
     }
 
 
@@ -31,10 +31,22 @@ def reported(places: Places) -> tuple[Telemetry, CollectorRegistry]:
 
 def test_every_metric_of_the_catalogue_is_scraped_with_its_kind() -> None:
     """A metric that the catalogue names and the exporter left out would be missed in a dashboard only."""
-    _, registry = reported(Places(64))
+    telemetry, registry = reported(Places(64))
+    report = {Kind.COUNTER: telemetry.count, Kind.GAUGE: telemetry.set, Kind.HISTOGRAM: telemetry.observe}
+    for metric in metrics.ALL:
+        report[metric.kind](metric, 1.0, **dict.fromkeys(metric.labels, "a/1"))
     scraped = text_string_to_metric_families(generate_latest(registry).decode())
-    families = {family.name: family.type for family in scraped if not family.name.endswith("_created")}
-    assert families == {metric.name: metric.kind.value for metric in metrics.ALL}
+    assert {family.name: family.type for family in scraped} == {
+        metric.name: metric.kind.value for metric in metrics.ALL
+    }
+
+
+def test_what_nobody_has_measured_is_not_exported_as_zero() -> None:
+    """A share of 0 of the watchlist searched, on the page of a process that searches nothing, would raise an alarm."""
+    telemetry, registry = reported(Places(64))
+    assert "lamppost_fraction_searched" not in generate_latest(registry).decode()
+    telemetry.set(metrics.FRACTION_SEARCHED, 0.0)
+    assert ("lamppost_fraction_searched", frozenset()) in samples(generate_latest(registry).decode())
 
 
 def test_scraped_text_holds_what_was_reported() -> None:
