@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any, Final, Protocol
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pipeline.evaluation.cohorts import FEWEST_PEOPLE
@@ -114,12 +115,15 @@ def rates_by_cohort(series: Mapping[str, Sequence[HasRates]], titles: tuple[str,
         for row in set(range(len(names))) - told:
             axes.annotate(
                 f"fewer than {FEWEST_PEOPLE} people", (0.02, row), xycoords=("axes fraction", "data"), va="center",
-                fontsize=8.5, color=INK,
+                fontsize=8.5, color=INK, backgroundcolor="white",
             )  # fmt: skip
     panels[0].set_xlim(left=0)
     panels[1].set_xlim(right=1.0)
-    panels[0].invert_yaxis()
-    panels[1].legend(frameon=False, fontsize=9, labelcolor=INK, loc="lower left")
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    handles, labels = panels[1].get_legend_handles_labels()
+    handles.append(Line2D([], [], linestyle="none", marker="<", markerfacecolor="white", markeredgecolor=INK))
+    labels.append("it never happened: the upper end of the interval")
+    figure.legend(handles, labels, frameon=False, fontsize=9, labelcolor=INK, loc="outside lower right", ncols=2)
     return _png(figure)
 
 
