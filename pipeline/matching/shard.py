@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.matching.block import compile_search
 from pipeline.matching.engine import faiss
 from pipeline.matching.index import InnerProductIndex
-from pipeline.records import Candidate, Probes, ShardReply
+from pipeline.records import Probes, ShardReply
 
 CATCH_UP_SECONDS: Final = 0.2
 """How long a search waits for a version that its shard has not reached; the tail looks at the topic more often."""
@@ -20,6 +21,7 @@ class FaissShard:
 
     def __init__(self, number: int, index: InnerProductIndex, *, catch_up_seconds: float = CATCH_UP_SECONDS) -> None:
         faiss()
+        compile_search()
         self._number = number
         self._index = index
         self._catch_up_seconds = catch_up_seconds
@@ -40,8 +42,5 @@ class FaissShard:
             shard=self._number,
             version=held.version,
             entries=held.entries,
-            candidates=tuple(
-                tuple(Candidate(best.entry, best.score, held.version, best.reference) for best in of_probe)
-                for of_probe in found
-            ),
+            candidates=tuple(map(tuple, found)),
         )
