@@ -36,7 +36,7 @@ class Block:
     """Rows float32[`rows`,d]; one thread writes while others search.
 
     A row is written before it is born and overwritten only after it died and no search holds an older moment. So what
-    a search may see never changes under it; what it may not see may change while FAISS reads it, and is dropped.
+    a search may see never changes under it; what it may not see may change while a search reads it, and is dropped.
     """
 
     def __init__(self, rows: int, dimension: int) -> None:

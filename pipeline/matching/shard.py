@@ -1,4 +1,4 @@
-"""A shard of the watchlist over FAISS."""
+"""A shard of the watchlist over an index of its own."""
 
 from typing import Final
 
@@ -33,11 +33,12 @@ class FaissShard:
         """
         if self._index.latest.version < at_least_version:
             self._index.wait_for(at_least_version, self._catch_up_seconds)
-        contiguous = Probes(
-            np.ascontiguousarray(probes.templates, np.float32), np.ascontiguousarray(probes.capture_ns, np.int64)
+        # arrays that came in a message cannot be written to, and numba would compile the search anew for them
+        own = Probes(
+            np.require(probes.templates, np.float32, ["C", "W"]), np.require(probes.capture_ns, np.int64, ["C", "W"])
         )
         with self._index.snapshot() as held:
-            found = self._index.search(held, contiguous, k)
+            found = self._index.search(held, own, k)
         return ShardReply(
             shard=self._number,
             version=held.version,
