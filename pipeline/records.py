@@ -80,8 +80,8 @@ class Probes(msgspec.Struct, frozen=True):
     capture_ns: NDArray[np.int64]
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """One entry of the gallery that a probe resembles."""
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """One entry of the gallery that a probe resembles; thousands at once, and none can be part of a cycle."""
 
     entry: str
     score: float

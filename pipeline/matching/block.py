@@ -6,7 +6,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.matching.engine import nearest
+from pipeline.matching.engine import TILES_FROM_PROBES, nearest
+from pipeline.matching.microkernel import ROWS
+from pipeline.matching.scores import inner_products
 from pipeline.records import Probes, WatchlistEntry
 
 NEVER: Final = int(np.iinfo(np.int64).max)
@@ -18,20 +20,23 @@ SCAN_PROBES: Final = 16
 """Probes scanned at once when the margin did not do; bounds the scan's scratch memory."""
 
 
-class Found(NamedTuple):
-    """A row that a probe may see."""
+class Hits(NamedTuple):
+    """Rows of a block for each probe, in no order: the `k` best that it may see are among them."""
 
-    score: float
-    """Inner product in float64, rounded to float32: the same wherever and in whatever batch the pair is computed."""
-    entry: str
-    reference: str
+    scores: NDArray[np.float32]
+    """float32[N,m]: inner product in float64, rounded; -inf where there is no row, or none that the probe may see.
+
+    The same wherever and in whatever batch the pair is computed.
+    """
+    rows: NDArray[np.int64]
+    """int64[N,m]; meaningless where the score is -inf."""
 
 
 class Block:
     """Rows float32[`rows`,d]; one thread writes while others search.
 
     A row is written before it is born and overwritten only after it died and no search holds an older moment. So what
-    a search may see never changes under it; what it may not see may change while FAISS reads it, and is dropped.
+    a search may see never changes under it; what it may not see may change while a search reads it, and is dropped.
     """
 
     def __init__(self, rows: int, dimension: int) -> None:
@@ -39,8 +44,9 @@ class Block:
         self._born: NDArray[np.int64] = np.full(rows, NEVER)
         self._died: NDArray[np.int64] = np.full(rows, NEVER)
         self._expires_ns: NDArray[np.int64] = np.full(rows, NEVER)
-        self._entries = [""] * rows
-        self._references = [""] * rows
+        # arrays, since a hundred thousand strings are in no cache, and numpy fetches many of them at a time
+        self.entries: NDArray[np.object_] = np.full(rows, "", object)
+        self.references: NDArray[np.object_] = np.full(rows, "", object)
         self._free: list[int] = []
         self._top = 0
 
@@ -56,8 +62,8 @@ class Block:
         else:
             row, self._top = self._top, self._top + 1
         self.templates[row] = entry.template
-        self._entries[row] = entry.entry
-        self._references[row] = entry.reference
+        self.entries[row] = entry.entry
+        self.references[row] = entry.reference
         expires_ns = NEVER if entry.expires_ns is None else entry.expires_ns
         self._expires_ns[row] = min(max(expires_ns, -NEVER), NEVER)
         self._died[row] = NEVER
@@ -72,48 +78,60 @@ class Block:
         """Destroy what a dead row held and free it; no search may hold a moment before its end."""
         self._born[row] = NEVER
         self.templates[row] = 0.0
-        self._entries[row] = self._references[row] = ""
+        self.entries[row] = self.references[row] = ""
         self._expires_ns[row] = NEVER
         heapq.heappush(self._free, row)
 
-    def search(self, probes: Probes, k: int, moment: int, threads: int) -> list[list[Found]]:
-        """For each probe the `k` best rows it may see at `moment`, by falling score, equal scores by entry id."""
+    def search(self, probes: Probes, k: int, moment: int, threads: int) -> Hits:
+        """For each probe the `k` best rows it may see at `moment`; of equal scores those that are first by entry id."""
         used = self._top
         fetched = min(k + MARGIN, used)
         if fetched == 0:
-            return [[] for _ in probes.templates]
+            nothing = (len(probes.templates), 0)
+            return Hits(np.empty(nothing, np.float32), np.empty(nothing, np.int64))
         products, rows = nearest(probes.templates, self.templates[:used], fetched, threads)
-        scores = np.where(self._seen(rows, probes.capture_ns, moment), self._scores(probes.templates, rows), -np.inf)
-        found = [self._best(*of_probe, k) for of_probe in zip(scores, rows, strict=True)]
+        seen = self._seen(rows, probes.capture_ns, moment)
+        kth = self._kth(np.where(seen, products, -np.inf), k)
+        near = seen & (products >= kth[:, None] - self._tolerance)
+        hits = Hits(inner_products(probes.templates, self.templates, np.where(near, rows, -1)), rows)
         if fetched < used:
-            # a row that was not fetched has at most the lowest product fetched
-            kth = np.partition(scores, -k, axis=1)[:, -k]
-            undecided = np.flatnonzero(~(kth > products[:, -1] + self._tolerance))
+            # a row that was not fetched has at most the lowest product fetched; a probe that is not finite has none
+            undecided = np.flatnonzero(~(kth - self._tolerance > products[:, -1]) & (rows[:, 0] >= 0))
             for first in range(0, len(undecided), SCAN_PROBES):
-                some = undecided[first : first + SCAN_PROBES]
-                scanned = self._scan(Probes(probes.templates[some], probes.capture_ns[some]), k, moment, used)
-                for probe, best in zip(some, scanned, strict=True):
-                    found[probe] = best
-        return found
+                self._scan(probes, undecided[first : first + SCAN_PROBES], k, moment, hits)
+        return hits
 
     @property
-    def _tolerance(self) -> float:
-        # bound of the rounding error of two float32 inner products of unit vectors (Higham, Accuracy and Stability of
-        # Numerical Algorithms, 2nd ed., section 3.1): 2 × d × 2^-24, with room for lengths that are not quite 1
-        return 2.2 * int(self.templates.shape[1]) * 2.0**-24
+    def _tolerance(self) -> np.float32:
+        # a row whose float32 product is below the k-th best by more than this scores less than k others: bound of the
+        # rounding error of two float32 inner products of unit vectors (Higham, Accuracy and Stability of Numerical
+        # Algorithms, 2nd ed., section 3.1): 2 × d × 2^-24, with room for lengths that are not quite 1
+        return np.float32(2.2 * int(self.templates.shape[1]) * 2.0**-24)
 
-    def _scan(self, probes: Probes, k: int, moment: int, used: int) -> list[list[Found]]:
-        """The same as `search`, by looking at every row; for probes whose best rows are many equals or hidden ones."""
-        rows = np.arange(used)
-        products = probes.templates @ self.templates[:used].T
-        found = []
-        for template, captured, product in zip(probes.templates, probes.capture_ns, products, strict=True):
-            seen = np.flatnonzero(self._seen(rows[None], captured[None], moment)[0] & ~np.isnan(product))
-            if len(seen) > k:
-                kth = np.partition(product[seen], -k)[-k]
-                seen = seen[product[seen] >= kth - self._tolerance]
-            found.append(self._best(self._scores(template[None], seen[None])[0], seen, k))
-        return found
+    @staticmethod
+    def _kth(products: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+        """The `k`-th best product float32[N] of each probe's float32[N,m]; -inf if there are fewer."""
+        if products.shape[1] < k:
+            return np.full(len(products), -np.inf, np.float32)
+        kth: NDArray[np.float32] = np.partition(products, -k, axis=1)[:, -k]
+        return kth
+
+    def _scan(self, probes: Probes, places: NDArray[np.int64], k: int, moment: int, hits: Hits) -> None:
+        """Put the best rows of the probes at `places` into `hits`, by looking at every row.
+
+        For probes whose best rows are many equals or hidden ones.
+        """
+        templates, rows = probes.templates[places], np.arange(self._top)[None]
+        products = templates @ self.templates[: rows.size].T
+        for number, place in enumerate(places):
+            seen = np.flatnonzero(self._seen(rows, probes.capture_ns[place, None], moment)[0])
+            product = products[number, seen]
+            seen = seen[product >= self._kth(product[None], k) - self._tolerance]
+            scores = inner_products(templates[number, None], self.templates, seen[None])[0]
+            best = sorted(range(len(seen)), key=lambda hit: (-scores[hit], self.entries[seen[hit]]))[:k]
+            hits.scores[place] = -np.inf
+            hits.scores[place, : len(best)] = scores[best]
+            hits.rows[place, : len(best)] = seen[best]
 
     def _seen(self, rows: NDArray[np.int64], capture_ns: NDArray[np.int64], moment: int) -> NDArray[np.bool_]:
         """Which of rows int64[N,m] the probes captured at int64[N] may see at `moment`."""
@@ -121,26 +139,11 @@ class Block:
         visible: NDArray[np.bool_] = alive & (capture_ns[:, None] < self._expires_ns[rows])
         return visible
 
-    def _scores(self, templates: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Scores float64[N,m] of templates float32[N,d] and rows int64[N,m].
 
-        Products are added along the last axis, in an order that depends on d alone, so that equal templates get
-        equal scores in every block, batch and process.
-        """
-        pairs = self.templates[rows].astype(np.float64)
-        pairs *= templates[:, None, :]
-        scores: NDArray[np.float64] = pairs.sum(axis=-1).astype(np.float32).astype(np.float64)
-        return scores
-
-    def _best(self, scores: NDArray[np.float64], rows: NDArray[np.int64], k: int) -> list[Found]:
-        known = [
-            Found(score, self._entries[row], self._references[row])
-            for score, row in zip(scores.tolist(), rows.tolist(), strict=True)
-            if score > -np.inf
-        ]
-        return sorted(known, key=by_score)[:k]
-
-
-def by_score(found: Found) -> tuple[float, str]:
-    """Sort key: by falling score, equal scores by entry id."""
-    return -found.score, found.entry
+def compile_search() -> None:
+    """Compile what a search runs: seconds where no cache holds it yet, for which a first search would have no time."""
+    block = Block(ROWS, 1)
+    for _ in range(ROWS):
+        block.write(WatchlistEntry("", np.zeros(1, np.float32)), moment=0)
+    probes = Probes(np.zeros((TILES_FROM_PROBES, 1), np.float32), np.zeros(TILES_FROM_PROBES, np.int64))
+    block.search(probes, k=1, moment=0, threads=1)

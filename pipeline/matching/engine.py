@@ -1,4 +1,4 @@
-"""FAISS itself: that exactly one build of it is there, how it computes, and the one search that Lamppost asks of it."""
+"""FAISS itself, of which exactly one build has to be there, and the exact search for which it is one of two ways."""
 
 from functools import cache
 from importlib import import_module
@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ModelError
+from pipeline.matching.microkernel import ROWS
+from pipeline.matching.topk import best_rows
 
 DISTRIBUTIONS: Final = ("faiss-cpu", "faiss-gpu")
 """They carry the same module; with both installed, files of one lie over files of the other."""
 
-BLAS_FROM_PROBES: Final = 4
-"""Batches of as many probes are multiplied by BLAS.
+TILES_FROM_PROBES: Final = 3
+"""Batches of as many probes are multiplied in tiles; FAISS goes through all rows anew for each probe.
 
-The wheel's own threshold is 128,000 probes, which keeps BLAS off. Measured on one core with faiss-cpu 1.15.1, d = 128,
-100,000 rows: 1 probe 2.1 ms without and 4.0 ms with BLAS, 4 probes 8.0 and 4.0, 32 probes 63 and 11, 128 probes 252 and
-36. At 200 rows the two meet at 4 to 8 probes, and neither takes more than 0.3 ms.
+Measured on one core with faiss-cpu 1.15.1, d = 128, k = 18 (CPU milliseconds, by FAISS and in tiles): at 100,000 rows 1
+probe 1.9 and 4.0, 2 probes 3.8 and 4.0, 3 probes 5.4 and 4.1, 8 probes 15 and 4.1. At 1,000 rows the two meet at 8
+probes, and neither takes more than 0.1 ms before.
 """
 
 
@@ -50,7 +52,6 @@ def faiss() -> Any:
             f"FAISS cannot be imported ({error}); install Lamppost with exactly one of the extras cpu and gpu: "
             f"pip install 'lamppost[cpu]'"
         ) from error
-    module.cvar.distance_compute_blas_threshold = BLAS_FROM_PROBES
     return module
 
 
@@ -59,11 +60,16 @@ def nearest(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The `k` rows of the greatest inner product for each probe: products float32[N,k] falling, row numbers int64[N,k].
 
-    `probes` float32[N,d] and `rows` float32[M,d] are C-contiguous and searched where they lie, without a copy; k ≤ M.
-    The interpreter lock is released meanwhile. A row number is -1 where a probe is not finite.
+    `probes` float32[N,d] and `rows` float32[M,d] are C-contiguous; 1 ≤ k ≤ M, and k is small: a row that is found is
+    put into its place among k. Rows are searched where they lie, without a copy, by `threads` threads; the interpreter
+    lock is released meanwhile. Of a probe that is not finite all row numbers are -1 and all products -inf.
     """
+    if len(probes) >= TILES_FROM_PROBES and len(rows) >= ROWS:
+        return best_rows(probes, rows, k, threads)
     module = faiss()
     # OpenMP keeps this number per calling thread, and callers are threads of Ray's choice
     module.omp_set_num_threads(threads)
     products, numbers = module.knn(probes, rows, k, module.METRIC_INNER_PRODUCT)
+    lost = ~np.isfinite(probes).all(axis=1)
+    products[lost], numbers[lost] = -np.inf, -1
     return products, numbers

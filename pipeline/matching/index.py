@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.matching.block import Block, Found, by_score
-from pipeline.records import Probes, WatchlistEntry
+from pipeline.matching.block import Block
+from pipeline.matching.ranking import candidates
+from pipeline.records import Candidate, Probes, WatchlistEntry
 
 GRACE_NS: Final = 180 * 10**9
 """An entry is destroyed this long after its expiry: by then no frame captured before it is left (the longest life)."""
@@ -123,19 +124,17 @@ class InnerProductIndex:
         with self._published:
             return self._published.wait_for(lambda: self._snapshot.version >= version, seconds)
 
-    def search(self, held: Snapshot, probes: Probes, k: int) -> list[list[Found]]:
+    def search(self, held: Snapshot, probes: Probes, k: int) -> list[list[Candidate]]:
         """For each probe the `k` best entries of a held snapshot that had not expired when it was captured.
 
         Exact: by falling score, equal scores by entry id. The order is decided on float64 inner products rounded to
-        float32, which do not depend on block, batch or shard; FAISS's own float32 products only select.
+        float32, which do not depend on block, batch or shard; float32 products only select.
         """
-        blocks = [block.search(probes, k, held.moment, self._threads) for block in self._blocks]
-        if len(blocks) == 1:
-            return blocks[0]
-        return [
-            sorted((found for block in blocks for found in block[probe]), key=by_score)[:k]
-            for probe in range(len(probes.templates))
-        ]
+        blocks = self._blocks
+        if not blocks:
+            return [[] for _ in probes.templates]
+        hits = [block.search(probes, k, held.moment, self._threads) for block in blocks]
+        return candidates(blocks, hits, k, held.version)
 
     def _drop_stale_expiries(self) -> None:
         """Each replacement leaves the expiry of what it replaced behind, which may be years away."""

@@ -1,12 +1,13 @@
-"""A shard of the watchlist over FAISS."""
+"""A shard of the watchlist over an index of its own."""
 
 from typing import Final
 
 import numpy as np
 
+from pipeline.matching.block import compile_search
 from pipeline.matching.engine import faiss
 from pipeline.matching.index import InnerProductIndex
-from pipeline.records import Candidate, Probes, ShardReply
+from pipeline.records import Probes, ShardReply
 
 CATCH_UP_SECONDS: Final = 0.2
 """How long a search waits for a version that its shard has not reached; the tail looks at the topic more often."""
@@ -20,6 +21,7 @@ class FaissShard:
 
     def __init__(self, number: int, index: InnerProductIndex, *, catch_up_seconds: float = CATCH_UP_SECONDS) -> None:
         faiss()
+        compile_search()
         self._number = number
         self._index = index
         self._catch_up_seconds = catch_up_seconds
@@ -31,17 +33,15 @@ class FaissShard:
         """
         if self._index.latest.version < at_least_version:
             self._index.wait_for(at_least_version, self._catch_up_seconds)
-        contiguous = Probes(
-            np.ascontiguousarray(probes.templates, np.float32), np.ascontiguousarray(probes.capture_ns, np.int64)
+        # arrays that came in a message cannot be written to, and numba would compile the search anew for them
+        own = Probes(
+            np.require(probes.templates, np.float32, ["C", "W"]), np.require(probes.capture_ns, np.int64, ["C", "W"])
         )
         with self._index.snapshot() as held:
-            found = self._index.search(held, contiguous, k)
+            found = self._index.search(held, own, k)
         return ShardReply(
             shard=self._number,
             version=held.version,
             entries=held.entries,
-            candidates=tuple(
-                tuple(Candidate(best.entry, best.score, held.version, best.reference) for best in of_probe)
-                for of_probe in found
-            ),
+            candidates=tuple(map(tuple, found)),
         )

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.errors import ModelError
 from pipeline.matching import engine
+from pipeline.matching.microkernel import ROWS
 
 
 @pytest.fixture
@@ -32,16 +33,34 @@ def test_no_build_is_one_clear_error(fresh: None, monkeypatch: pytest.MonkeyPatc
         engine.faiss()
 
 
-def test_batches_are_multiplied_by_blas(fresh: None) -> None:
-    """The wheel's default would keep BLAS off for every batch that Lamppost makes."""
-    assert engine.faiss().cvar.distance_compute_blas_threshold == engine.BLAS_FROM_PROBES
-
-
-@pytest.mark.parametrize("probes", [1, engine.BLAS_FROM_PROBES])
+@pytest.mark.parametrize("probes", [1, engine.TILES_FROM_PROBES])
 def test_nearest_rows_fall_by_inner_product(probes: int) -> None:
-    """With and without BLAS the numbers are rows, best first."""
-    rows = np.eye(4, dtype=np.float32)[[2, 0, 1]]
+    """By FAISS and in tiles the numbers are rows, best first."""
+    rows = np.zeros((ROWS + 1, 4), np.float32)
+    rows[:3] = np.eye(4, dtype=np.float32)[[2, 0, 1]]
+    rows[3:] = -1.0
     wanted = np.tile(np.array([0.1, 0.3, 0.2, 0.0], np.float32), (probes, 1))
     products, numbers = engine.nearest(wanted, rows, 3, threads=1)
     assert numbers.tolist() == [[2, 0, 1]] * probes
     np.testing.assert_allclose(products, [[0.3, 0.2, 0.1]] * probes, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("probes", [1, engine.TILES_FROM_PROBES])
+def test_probe_that_is_not_finite_is_near_nothing(probes: int, value: float) -> None:
+    """By FAISS and in tiles, and it takes nothing from the other probes of its batch."""
+    rows = np.eye(2 * ROWS, dtype=np.float32)
+    wanted = rows[:probes].copy()
+    wanted[0, 3] = value
+    products, numbers = engine.nearest(wanted, rows, 2, threads=1)
+    assert numbers[0].tolist() == [-1, -1]
+    assert products[0].tolist() == [-np.inf, -np.inf]
+    assert numbers[1:, 0].tolist() == list(range(1, probes))
+
+
+@pytest.mark.parametrize("probes", [1, 40])
+def test_fewer_rows_than_a_tile(probes: int) -> None:
+    """A watchlist of a few entries is searched as well."""
+    rows = np.eye(2, dtype=np.float32)
+    _, numbers = engine.nearest(np.tile(rows[1], (probes, 1)), rows, 2, threads=1)
+    assert numbers.tolist() == [[1, 0]] * probes

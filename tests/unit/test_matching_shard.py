@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from pipeline.matching.index import InnerProductIndex
+from pipeline.matching.scores import inner_products
 from pipeline.matching.shard import FaissShard
 from pipeline.records import Probes, ShardReply, WatchlistEntry
 
@@ -39,6 +40,19 @@ def test_search_answers_with_what_it_has_when_the_version_does_not_come() -> Non
     reply = FaissShard(0, index, catch_up_seconds=0.05).search(PROBES, 1, at_least_version=5)
     assert reply.version == 4
     assert time.monotonic() - began >= 0.05
+
+
+def test_nothing_is_compiled_during_a_search() -> None:
+    """Arrays that came in a message cannot be written to, which is another type to numba."""
+    index = InnerProductIndex(D)
+    index.put(entry("a", 0))
+    index.publish(1)
+    shard = FaissShard(0, index)
+    compiled = len(inner_products.signatures)
+    probes = Probes(PROBES.templates.copy(), PROBES.capture_ns.copy())
+    probes.templates.flags.writeable = probes.capture_ns.flags.writeable = False
+    assert [best.entry for best in shard.search(probes, 1).candidates[0]] == ["a"]
+    assert len(inner_products.signatures) == compiled
 
 
 def test_searches_see_whole_versions_while_the_index_changes() -> None:
