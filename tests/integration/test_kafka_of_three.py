@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from pipeline.catalog.topics import TOPICS
@@ -156,22 +155,13 @@ def test_topics_of_the_catalogue_are_on_three_nodes_and_acknowledged_by_two(clus
 
 def test_the_coordinator_of_a_transaction_is_the_one_that_logs_it(cluster: LocalKafka, topic: str, prefix: str) -> None:
     """Kafka's own log has the id in the partition of that leader; it is replicated like all else."""
-    consumer = Consumer({"bootstrap.servers": cluster.address, "group.id": prefix, "auto.offset.reset": "earliest"})
-    partitions = range(4)
-    consumer.assign([TopicPartition(TRANSACTIONS, number) for number in partitions])
+    reader = TopicReader(Connection(cluster.address), TRANSACTIONS)
+    ends = reader.ends()
     named = f"{prefix}first".encode()
-    try:
-        while True:
-            message = consumer.poll(10.0)
-            assert message is not None
-            if named in (message.key() or b""):
-                break
-    finally:
-        consumer.close()
-    number = message.partition()
-    assert number is not None
+    [number] = {each.partition for each in reader.read_to(ends, TAKE_OVER_SECONDS) if named in (each.key or b"")}
+    reader.close()
     assert cluster.transaction_coordinator(f"{prefix}first") == cluster.leader_of(TRANSACTIONS, number)
-    assert {cluster.partition(TRANSACTIONS, each).replicas for each in partitions} == {NODES}
+    assert {cluster.partition(TRANSACTIONS, each).replicas for each in ends} == {NODES}
 
 
 def test_nothing_committed_is_lost_when_a_leader_is_killed_and_it_comes_back_in_sync(
