@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,12 @@ from pipeline.cli.options import (
     examples,
     settings_of,
 )
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.local.node import Node
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where the summary and pictures go.")]
 
@@ -48,6 +54,9 @@ def demo(
     shards: Shards = None,
     out: Out = None,
     brokers: Brokers = None,
+    kafka_nodes: Annotated[
+        int | None, typer.Option("--kafka-nodes", metavar="1|3", help="Nodes of the Kafka that is started.")
+    ] = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -66,7 +75,12 @@ def demo(
         shards=("matching.shards", shards),
         out=("demo.out", out),
         brokers=("kafka.brokers", brokers),
+        kafka_nodes=("kafka.nodes", kafka_nodes),
     )
+    if brokers is not None and kafka_nodes is not None:
+        raise SettingsError(
+            "--kafka-nodes is for a Kafka that is started, and --brokers names one; leave one of them out"
+        )
     from pipeline.runtime import demo as job
 
     raise typer.Exit(job.demo(settings, verbose))
@@ -133,7 +147,10 @@ def cameras(
 
 
 def start_kafka(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 9092,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1, of three nodes the first's; 0 takes free ones.")] = 9092,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", metavar="1|3", help="Nodes; of three one may be lost.")
+    ] = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -141,14 +158,16 @@ def start_kafka(
 
     The first start downloads Kafka and checks it against the sums that Lamppost carries.
     """
-    settings = settings_of(settings_file)
+    settings = settings_of(settings_file, nodes=("kafka.nodes", nodes))
     from pipeline.cli.progress import fetching_progress
     from pipeline.runtime import kafka as job
 
     with fetching_progress() as progress:
 
-        def ready(address: str) -> None:
+        def ready(address: str, nodes: "Mapping[int, Node]") -> None:
             typer.echo(f"Kafka answers at {address}; Ctrl-C ends it and removes what it holds")
+            for node in nodes.values():
+                typer.echo(f"node {node.id}: {node.address}, process {node.pid}, log {node.log}")
 
         job.start(settings, port, progress=progress, notice=partial(typer.echo, err=True), ready=ready)
 
@@ -187,6 +206,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lamppost demo",
             "lamppost demo --seed 7 --cameras 5 --fps 4 --seconds 30",
+            "lamppost demo --kafka-nodes 3",
             "lamppost demo --brokers kafka:9092 --out results",
         )
     )(demo)
@@ -213,7 +233,10 @@ def add_to(app: typer.Typer) -> None:
         no_args_is_help=True, help="A Kafka on this machine, to try things.", epilog=examples("lamppost kafka start")
     )
     kafka.callback()(_kafka)
-    kafka.command("start", epilog=examples("lamppost kafka start", "lamppost kafka start --port 0"))(start_kafka)
+    kafka.command(
+        "start",
+        epilog=examples("lamppost kafka start", "lamppost kafka start --port 0", "lamppost kafka start --nodes 3"),
+    )(start_kafka)
     app.add_typer(kafka, name="kafka")
 
 

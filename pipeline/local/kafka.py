@@ -1,40 +1,42 @@
-"""Apache Kafka of one node on this machine, in a folder that is gone when it ends."""
+"""Apache Kafka on this machine, of one node or of three, in folders that are gone when it ends."""
 
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from pipeline.errors import ResourceError
-from pipeline.local import broker
+from pipeline.local import broker, leaders
 from pipeline.local.artifacts import Progress
-from pipeline.local.keeper import Kept
-from pipeline.local.launch import DATA, Distribution, answers, launch
+from pipeline.local.launch import DATA, Distribution
+from pipeline.local.node import LOOK_SECONDS, STOP_SECONDS, Node
 from pipeline.local.ports import free_ports, require_free
 from pipeline.local.prepared import Notice, prepare
 
 START_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 0.02
 HEAP_BYTES: Final = 512 * broker.MIB
 ROOM_BYTES: Final = 1024 * broker.MIB
-"""Has to be free on the disk: 24 frames/s of 100 KB make 430 MB in the 180 s until they are gone."""
+"""Has to be free on the disk per node: 24 frames/s of 100 KB make 430 MB in the 180 s until they are gone."""
 ATTEMPTS: Final = 3
 TAKEN: Final = "Address already in use"
 
 
 class LocalKafka:
-    """One broker on the loopback interface: starts with `with`; its process and files end with the block.
+    """Brokers on the loopback interface: starts with `with`; their processes and files end with the block.
 
-    They also end if this process is killed. ``start()`` and ``wait()`` apart let other things start meanwhile.
+    They also end if this process is killed. ``start()`` and ``wait()`` apart let other things start meanwhile. Of
+    three nodes each is broker and controller, each record is on all of them, and one may be lost (``broker.REPLICATED``
+    has the settings).
     """
 
     def __init__(
         self,
         *,
+        nodes: int = 1,
         port: int = 0,
         heap_bytes: int = HEAP_BYTES,
         settings: Mapping[str, str] | None = None,
@@ -42,87 +44,132 @@ class LocalKafka:
         progress: Progress | None = None,
         notice: Notice | None = None,
     ) -> None:
-        """`port` 0 takes a free one; `settings` are the broker's, over those of ``broker.SETTINGS``.
+        """`nodes` is 1 or 3. `port` 0 takes free ones, else it is the first's, and the others have those that follow.
 
-        The first start on a machine fetches and prepares Kafka in `cache` and says so to `progress` and `notice`; see
+        `heap_bytes` is each node's; `settings` are the brokers', over those of ``broker.SETTINGS``. The first start on
+        a machine fetches and prepares Kafka in `cache` and says so to `progress` and `notice`; see
         ``prepared.prepare``.
         """
-        self._wanted_port = port
+        self._number = nodes
+        self._wanted_ports = [port + index for index in range(nodes)] if port else []
         self._heap_bytes = heap_bytes
         self._settings = dict(settings or {})
         self._cache = cache
         self._progress = progress
         self._notice = notice
-        self._kept: Kept | None = None
         self._distribution: Distribution | None = None
-        self._port = 0
+        self._places: list[broker.Place] = []
+        self.nodes: Mapping[int, Node] = {}
+        """By id, from 1 on; empty before the start and after the end."""
         self.folder = Path()
-        """Everything of this broker: settings, log and data."""
+        """Everything of the first node: settings, log and data."""
 
     @property
     def address(self) -> str:
-        """host:port for clients."""
-        return f"{broker.HOST}:{self._port}"
+        """host:port for clients; of three nodes all, with commas between them."""
+        return ",".join(place.address for place in self._places)
 
     @property
     def data_folder(self) -> Path:
-        """Where the segment files of the topics are."""
+        """Where the first node's segment files of the topics are."""
         return self.folder / DATA
 
     @property
     def log_folder(self) -> Path:
-        """Where the broker's own log, ``kafka.log``, is."""
+        """Where the first node's own log, ``kafka.log``, is."""
         return self.folder
 
     @property
     def pid(self) -> int:
-        """The broker's process id; 0 before the start and after the end."""
-        return self._kept.pid if self._kept else 0
+        """The first node's process id; 0 before the start and after the end."""
+        return self.nodes[1].pid if self.nodes else 0
 
     @property
     def guard_pid(self) -> int:
-        """The process id of the guard above the broker: the root of the tree to measure; 0 as `pid`."""
-        return self._kept.guard_pid if self._kept else 0
+        """The process id of the guard above the first node: the root of the tree to measure; 0 as `pid`."""
+        return self.nodes[1].guard_pid if self.nodes else 0
 
     def start(self) -> None:
         """Begin to start it; raises ResourceError without room or port, and what prepare() raises."""
-        if self._wanted_port:
-            require_free(self._wanted_port)
+        for port in self._wanted_ports:
+            require_free(port)
         self._distribution = prepare(self._cache, self._progress, self._notice)
         self._launch(self._distribution)
 
     def wait(self, deadline_seconds: float = START_SECONDS) -> None:
-        """Wait until it answers; raises ResourceError, and removes it, if it does not."""
+        """Wait until every node answers and knows the others; raises ResourceError, and removes it, if one does not."""
         deadline = time.monotonic() + deadline_seconds
         attempts = 1
         while True:
-            alive = self.alive()
-            if alive and answers(self._port):
+            ended = [node for node in self.nodes.values() if not node.alive()]
+            silent = next((node for node in self.nodes.values() if not ended and not node.answers()), None)
+            if self.nodes and not ended and silent is None:
                 return
-            if alive and time.monotonic() < deadline:
+            if silent is not None and time.monotonic() < deadline:
                 time.sleep(LOOK_SECONDS)
                 continue
-            how = f"did not answer within {deadline_seconds:.0f} s" if alive else "ended while it was starting"
-            said = self.last_log_line()
+            how = "ended while it was starting" if silent is None else f"did not answer within {deadline_seconds:.0f} s"
+            blamed = silent or next(iter(ended), None)
+            said = blamed.last_log_line() if blamed else self.last_log_line()
             self.stop()
-            if TAKEN not in said or self._wanted_port or attempts == ATTEMPTS or self._distribution is None:
+            if TAKEN not in said or self._wanted_ports or attempts == ATTEMPTS or self._distribution is None:
                 raise ResourceError(f"the local Kafka {how}: {said}")
-            self._launch(self._distribution)  # another program was faster to the port
+            self._launch(self._distribution)  # another program was faster to a port
             attempts += 1
 
     def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._kept is not None and self._kept.alive()
+        """Whether as many nodes run as it takes to serve: the one, or two of three."""
+        running = sum(node.alive() for node in self.nodes.values())
+        return running > self._number // 2
 
     def last_log_line(self) -> str:
-        """The line of its log that tells best why it ended."""
-        return self._kept.last_log_line() if self._kept else "it was not started"
+        """The line of the log that tells best why it ended: that of the node that ended, or of the first."""
+        if not self.nodes:
+            return "it was not started"
+        ended = (node for node in self.nodes.values() if not node.alive())
+        return next(ended, self.nodes[1]).last_log_line()
+
+    def kill(self, node: int) -> None:
+        """End a node with SIGKILL; its data stay for `restart`."""
+        self.nodes[node].kill()
+
+    def pause(self, node: int) -> None:
+        """Stop a node (SIGSTOP) until `resume`: it holds its connections and answers nothing."""
+        self.nodes[node].pause()
+
+    def resume(self, node: int) -> None:
+        """Let a paused node go on."""
+        self.nodes[node].resume()
+
+    def restart(self, node: int) -> None:
+        """Launch a node again on its ports and data, after ending it if it runs; returns before it answers.
+
+        Raises ResourceError if it cannot be launched.
+        """
+        self.nodes[node].restart()
+
+    def leader_of(self, topic: str, partition: int) -> int | None:
+        """The id of the node that leads a partition, None while none does; raises BrokerError if it is not known."""
+        return self.partition(topic, partition).leader
+
+    def partition(self, topic: str, partition: int) -> leaders.Partition:
+        """Who leads and who holds a partition, asked of the nodes that serve; raises BrokerError if it is not known."""
+        return leaders.partition_of(self._serving(), topic, partition)
+
+    def transaction_coordinator(self, transactional_id: str) -> int | None:
+        """The id of the node that coordinates a transactional id's transactions, None while none does.
+
+        Raises BrokerError before the first transaction of any id, which makes the topic that says so.
+        """
+        return leaders.transaction_coordinator(self._serving(), transactional_id)
 
     def stop(self) -> None:
-        """End it and remove its folder; does nothing if it is not there."""
-        if self._kept is not None:
-            self._kept.stop(STOP_SECONDS)
-            self._kept = None
+        """End it and remove its folders; does nothing if it is not there."""
+        nodes, self.nodes = self.nodes, {}
+        with ExitStack() as stack:
+            for node in nodes.values():
+                # with what they hold going, three need not hand their partitions to each other first
+                stack.callback(node.stop, STOP_SECONDS if self._number == 1 else 0.0)
 
     def __enter__(self) -> Self:
         self.start()
@@ -138,27 +185,28 @@ class LocalKafka:
     ) -> None:
         self.stop()
 
+    def _serving(self) -> str:
+        """The addresses to ask: a paused node would take a question and never answer."""
+        return ",".join(node.address for node in self.nodes.values() if node.serves())
+
     def _launch(self, distribution: Distribution) -> None:
         where = tempfile.gettempdir()
         free = shutil.disk_usage(where).free
-        if free < ROOM_BYTES:
+        if free < self._number * ROOM_BYTES:
             raise ResourceError(
-                f"the local Kafka needs {ROOM_BYTES // broker.MIB} MiB in {where}, {free // broker.MIB} MiB are free; "
-                f"free some, or set TMPDIR to a folder with room"
+                f"the local Kafka needs {self._number * ROOM_BYTES // broker.MIB} MiB in {where}, "
+                f"{free // broker.MIB} MiB are free; free some, or set TMPDIR to a folder with room"
             )
-        port, controller_port = free_ports(2)
-        self._port = self._wanted_port or port
+        controller_ports = free_ports(2 * self._number)
+        ports = self._wanted_ports or controller_ports[self._number :]
+        self._places = [broker.Place(index + 1, port, controller_ports[index]) for index, port in enumerate(ports)]
+        self.nodes = nodes = {}
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="lamppost-kafka-"))
-            self._kept = launch(
-                distribution,
-                self.folder,
-                port=self._port,
-                controller_port=controller_port,
-                heap_bytes=self._heap_bytes,
-                settings=self._settings,
-                # Java starts all the same, without saying so, should the archive be missing or not fit
-                java_options=[f"-XX:AOTCache={distribution.archive}", "-Xlog:disable", "-Xlog:all=error:stderr"],
-            )
-        except OSError as error:
-            raise ResourceError(f"the local Kafka cannot be started: {error}") from error
+            for place in self._places:
+                nodes[place.node] = Node(
+                    distribution, place, self._places, heap_bytes=self._heap_bytes, settings=self._settings
+                )
+        except ResourceError:
+            self.stop()
+            raise
+        self.folder = nodes[1].folder

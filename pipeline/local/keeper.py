@@ -78,15 +78,21 @@ class Kept:
             return KILLED
         return telling_line(self.log) or "it left no log"
 
-    def stop(self, deadline_seconds: float = GRACE_SECONDS) -> None:
+    def send(self, number: int) -> None:
+        """Send the command a signal; does nothing if it has ended."""
+        if self.alive():
+            guard.send(self.pid, number)
+
+    def stop(self, deadline_seconds: float = GRACE_SECONDS, *, leave_folder: bool = False) -> None:
         """End the command and its descendants, by SIGKILL after the deadline, and remove the folder.
 
-        Returns when that is done; does nothing the second time. Raises OSError if a process hangs in the kernel.
+        `leave_folder` leaves it to another Kept that was started in it meanwhile. Returns when all is done; does
+        nothing the second time. Raises OSError if a process hangs in the kernel.
         """
         if self._socket.fileno() < 0:
             return
         try:
-            self._socket.sendall(f"{deadline_seconds}\n".encode())
+            self._socket.sendall(f"{deadline_seconds}".encode() + (guard.LEAVE if leave_folder else b"\n"))
             # not close(): this reaches the guard even if another child holds a copy of the descriptor
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -97,7 +103,7 @@ class Kept:
             raise OSError(f"a process below {self.guard_pid} cannot be ended; {self.folder} stays") from error
         self._hear(0.0)
         self._socket.close()
-        if self.folder.exists():  # the guard was killed before it could
+        if self.folder.exists() and not leave_folder:  # the guard was killed before it could
             guard.remove(str(self.folder))
 
     def __enter__(self) -> Self:

@@ -91,7 +91,8 @@ def _format(distribution: Distribution) -> None:
     """Format storage; it depends on no port, so one serves every start."""
     folder = Path(tempfile.mkdtemp(prefix="lamppost-format-"))
     file = folder / "server.properties"
-    file.write_text(broker.properties(9092, 9093, distribution.storage), encoding="utf-8")
+    place = broker.Place(1, 9092, 9093)
+    file.write_text(broker.properties(place, [place], distribution.storage), encoding="utf-8")
     features = [word for feature in broker.FEATURES_OFF for word in ("--feature", feature)]
     arguments = ["format", "--config", str(file), "--cluster-id", CLUSTER, *features]
     command = [*broker.java(distribution.jars, HEAP_BYTES), "kafka.tools.StorageTool", *arguments]
@@ -106,23 +107,16 @@ def _format(distribution: Distribution) -> None:
 def _rehearse(distribution: Distribution) -> None:
     """Run a broker as it will be used and have Java archive the classes that it loaded (JEP 483, 514, 515)."""
     folder = Path(tempfile.mkdtemp(prefix="lamppost-rehearsal-"))
-    port, controller_port = free_ports(2)
+    place = broker.Place(1, *free_ports(2))
     record = f"-XX:AOTCacheOutput={distribution.archive}"
-    with launch(
-        distribution,
-        folder,
-        port=port,
-        controller_port=controller_port,
-        heap_bytes=HEAP_BYTES,
-        java_options=[record],
-    ) as kept:
+    with launch(distribution, folder, place, [place], heap_bytes=HEAP_BYTES, java_options=[record]) as kept:
         deadline = time.monotonic() + START_SECONDS
-        while not answers(port):
+        while not answers(place.port):
             if not kept.alive() or time.monotonic() > deadline:
                 raise ResourceError(f"Kafka does not start: {kept.last_log_line()}")
             time.sleep(LOOK_SECONDS)
         try:
-            _use(f"{broker.HOST}:{port}")
+            _use(place.address)
         except KafkaException as error:
             raise ResourceError(
                 f"the local Kafka does not work: {error}; its log says: {kept.last_log_line()}"

@@ -2,10 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pipeline.errors import BrokerError
 from pipeline.local.kafka import LocalKafka
+from pipeline.local.node import Node
 from pipeline.runtime.settings import Settings
 
 LOOK_SECONDS = 0.5
@@ -18,15 +19,15 @@ def start(
     *,
     progress: Callable[[int, int], None],
     notice: Callable[[str], None],
-    ready: Callable[[str], None],
+    ready: Callable[[str, Mapping[int, Node]], None],
 ) -> None:
-    """Run a local Kafka until SIGINT or SIGTERM, and remove it.
+    """Run a local Kafka of ``kafka.nodes`` until SIGINT or SIGTERM, and remove it.
 
-    `port` 0 takes a free one; `progress` is told the bytes fetched and the bytes in all if Kafka has to be fetched, and
-    `notice` what else a first start does; `ready` is told the address once it answers. Raises ResourceError if it can't
-    be started, BrokerError if it ends by itself.
+    `port` 0 takes free ones; `progress` is told the bytes fetched and the bytes in all if Kafka has to be fetched, and
+    `notice` what else a first start does, and a node that ends while the others go on; `ready` is told the address and
+    the nodes once they answer. Raises ResourceError if it can't be started, BrokerError if it ends by itself.
     """
-    kafka = LocalKafka(port=port, progress=progress, notice=notice)
+    kafka = LocalKafka(nodes=settings.kafka.nodes, port=port, progress=progress, notice=notice)
     told = threading.Event()
     try:
         kafka.start()
@@ -34,10 +35,15 @@ def start(
         # from here on an interrupt is the wanted end; before, it is one that interrupts
         before = [signal.signal(number, lambda *_: told.set()) for number in SIGNALS]
         try:
-            ready(kafka.address)
+            ready(kafka.address, kafka.nodes)
+            ended: set[int] = set()
             while not told.wait(LOOK_SECONDS):
                 if not kafka.alive():
                     raise BrokerError(f"Kafka at {kafka.address} ended: {kafka.last_log_line()}")
+                for node in kafka.nodes.values():
+                    if node.id not in ended and not node.alive():
+                        ended.add(node.id)
+                        notice(f"node {node.id} at {node.address} ended, the others go on; {node.last_log_line()}")
         finally:
             for number, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(number, handler)

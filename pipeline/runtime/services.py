@@ -109,6 +109,7 @@ def services(settings: Settings, say: Callable[[str], None], verbose: bool = Fal
                 say(words)
 
             kafka = result.kafka = LocalKafka(
+                nodes=settings.kafka.nodes,
                 progress=lambda done, total: news(f"Kafka is being fetched: {100 * done // max(1, total)} %"),
                 notice=news,
             )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import SettingsError
 from pipeline.runtime.settings_section import Count, Section
@@ -72,11 +72,22 @@ class Security(Section):
             ) from error
 
 
+def _one_or_three(nodes: int) -> int:
+    if nodes not in (1, 3):
+        raise ValueError("should be 1 or 3; of two nodes, as of one, none can be lost")
+    return nodes
+
+
+Nodes = Annotated[int, AfterValidator(_one_or_three)]
+
+
 class Kafka(Section):
     """Which Kafka, and how to speak to it."""
 
     brokers: str | None = None
     """Bootstrap addresses, host:port with commas between them; None: start a local Kafka."""
+    nodes: Nodes = 1
+    """Nodes of a local Kafka, 1 or 3; of three each has every record, and one may be lost. Not used with `brokers`."""
     group_protocol: Literal["consumer", "classic"] = "consumer"
     """Group protocol; `classic` for brokers older than 4.0."""
     replication: Count | None = None

@@ -68,6 +68,8 @@ class LogEnds:
                 # a partition that is new or moves has no leader for a moment
                 if error.args[0].code() in PASSING_CODES and time.monotonic() < until:
                     self._admin.poll(RETRY_SECONDS)
+                    # the client would ask the leader that it knows for ever, though another leads since
+                    self.partitions()
                     continue
                 raise broker_error(self._brokers, f"reading offsets of {self._topic}", error, self._cause()) from error
 

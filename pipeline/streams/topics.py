@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -19,6 +19,8 @@ from pipeline.streams.client import Connection, Notices, broker_error
 from pipeline.streams.deletion import deletion_problem
 
 ASK_SECONDS: Final = 10.0
+BROKER_SECONDS: Final = 2.0
+"""How long one broker of several is waited for before it is asked again."""
 RETRY_SECONDS: Final = 0.05
 BROKER_DEFAULT: Final = -1
 
@@ -53,6 +55,7 @@ class TopicAdmin:
 
     def __init__(self, connection: Connection) -> None:
         self._brokers = connection.brokers
+        self._connection = connection
         self._notices = Notices()
         self._admin = connection.open(AdminClient, self._notices, {})
 
@@ -110,20 +113,31 @@ class TopicAdmin:
         resource = ConfigResource(ResourceType.BROKER, str(min(nodes)))
         return self._settings([resource])[resource.name]
 
-    def _await_leaders(self, names: Iterable[str]) -> None:
-        """Wait until the broker shows topics that it has just made: its answer comes before its metadata follow."""
+    def _await_leaders(self, names: Sequence[str]) -> None:
+        """Wait until every broker shows topics that were just made: the answer comes before their metadata follow."""
         until = time.monotonic() + ASK_SECONDS
-        missing = set(names)
-        while missing:
-            try:
-                found = self._admin.list_topics(timeout=ASK_SECONDS).topics
-            except KafkaException as error:
-                raise self._error("connection", error) from error
-            missing = {name for name in missing if name not in found or not _has_leaders(found[name])}
-            if missing and time.monotonic() >= until:
+        while names and (missing := {name for each in self._addresses() for name in self._unknown_at(each, names)}):
+            if time.monotonic() >= until:
                 raise BrokerError(f"Kafka at {self._brokers}: no leader for new topics: {', '.join(sorted(missing))}")
-            if missing:
-                self._admin.poll(RETRY_SECONDS)
+            self._admin.poll(RETRY_SECONDS)
+
+    def _addresses(self) -> list[str]:
+        """host:port of each broker, as it tells it to clients; one that has died is not among them for long."""
+        try:
+            brokers = self._admin.list_topics(timeout=ASK_SECONDS).brokers
+        except KafkaException as error:
+            raise self._error("connection", error) from error
+        return [f"{each.host}:{each.port}" for each in brokers.values()]
+
+    def _unknown_at(self, address: str, names: Sequence[str]) -> list[str]:
+        """Which topics the broker at `address` shows no leaders of; all if it does not answer."""
+        # a client for this one question, since it asks any broker once it knows of others
+        admin = replace(self._connection, brokers=address).open(AdminClient, Notices(), {})
+        try:
+            found = admin.list_topics(timeout=BROKER_SECONDS).topics
+        except KafkaException:
+            return list(names)
+        return [name for name in names if name not in found or not _has_leaders(found[name])]
 
     def _settings(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         if not resources:

@@ -197,12 +197,14 @@ class KafkaWorld:
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Each contract test runs in both worlds."""
+    """Each contract test runs in both worlds; of Kafka a test may name the group protocol too, as `kafka classic`."""
     with ExitStack() as stack:
         if request.param == "memory":
             yield MemoryWorld()
         else:
-            yield KafkaWorld(request.getfixturevalue("kafka"), request.getfixturevalue("prefix"), stack)
+            _, _, protocol = request.param.partition(" ")
+            kafka, prefix = request.getfixturevalue("kafka"), request.getfixturevalue("prefix")
+            yield KafkaWorld(kafka, prefix, stack, protocol or "consumer")
 
 
 @pytest.fixture

@@ -9,6 +9,17 @@ from pipeline.records import Batch, OffsetRange
 
 PollUntil = Callable[..., list[Batch]]
 
+pytestmark = pytest.mark.parametrize(
+    "world",
+    [
+        "memory",
+        pytest.param("kafka consumer", marks=pytest.mark.integration),
+        pytest.param("kafka classic", marks=pytest.mark.integration),
+    ],
+    indirect=True,
+)
+"""A group's members see the same of either of Kafka's group protocols."""
+
 
 def values(batches: Sequence[Batch], partition: int | None = None) -> list[bytes | None]:
     """Values of the records in the order they were given, of one partition if it is named."""

@@ -19,12 +19,12 @@ Eventually = Callable[..., None]
 
 
 @contextmanager
-def started(folder: Path, port: int = 0) -> Iterator["subprocess.Popen[str]"]:
+def started(folder: Path, port: int = 0, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """The command, with `folder` for its temporary files."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LAMPPOST_")}
     command = Path(sys.executable).with_name("lamppost")
     with subprocess.Popen(
-        [command, "kafka", "start", "--port", str(port)],
+        [command, "kafka", "start", "--port", str(port), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,6 +63,35 @@ def test_it_serves_until_told_to_end_and_leaves_nothing(
     assert (process.returncode, err) == (0, "")
     eventually(lambda: refused(address), "the port to be free")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_three_nodes_are_named_and_the_loss_of_one_is_told(tmp_path: Path, eventually: Eventually) -> None:
+    """Each with its process, so that it can be killed by hand; the others go on, and end as one node does."""
+    with started(tmp_path, 0, "--nodes", "3") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        addresses = re.findall(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+        nodes = [process.stdout.readline() for _ in range(3)]
+        found = [re.match(r"node (\d): 127\.0\.0\.1:(\d+), process (\d+), log (\S+)$", line) for line in nodes]
+        told = [each.groups() for each in found if each]
+        assert [(number, port) for number, port, *_ in told] == list(zip("123", addresses, strict=True))
+        assert all(Path(log).is_file() for *_, log in told)
+        os.kill(int(told[1][2]), signal.SIGKILL)
+        assert process.stderr.readline().startswith(f"node 2 at 127.0.0.1:{addresses[1]} ended, the others go on; ")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    for port in addresses:
+        eventually(lambda port=port: refused(("127.0.0.1", int(port))), "the ports to be free")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_of_nodes_without_a_use_is_one_clear_line(tmp_path: Path) -> None:
+    """It names the option and the fix."""
+    with started(tmp_path, 0, "--nodes", "2") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+    assert "kafka.nodes=2 (option --nodes): should be 1 or 3" in err
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:

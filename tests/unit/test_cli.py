@@ -76,6 +76,16 @@ def test_the_commands_of_the_walk_through_are_taken() -> None:
         OWN[words].make_context("lamppost", line[len(words) :])
 
 
+def test_nodes_of_a_kafka_that_is_there_already_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo would start none, and say nothing about it."""
+    code, _, err = run(monkeypatch, capsys, "demo", "--brokers", "127.0.0.1:9092", "--kafka-nodes", "3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--kafka-nodes" in err
+    assert "--brokers" in err
+
+
 def test_help_imports_nothing_heavy() -> None:
     """That is what makes it answer at once; the jobs are imported when they are called."""
     code = (

@@ -136,6 +136,34 @@ def test_a_killed_guard_takes_its_command_along(kept: Callable[[list[str]], Kept
     assert not sleeper.folder.exists()
 
 
+def test_a_folder_is_left_to_the_next_that_is_kept_in_it(
+    kept: Callable[[list[str]], Kept], eventually: Eventually
+) -> None:
+    """Also if its guard was killed; and the next one removes it."""
+    first = kept(SLEEP)
+    second = keep(SLEEP, folder=first.folder, log=first.log)
+    third = keep(SLEEP, folder=first.folder, log=first.log)
+    try:
+        first.stop(leave_folder=True)
+        os.kill(second.guard_pid, signal.SIGKILL)
+        eventually(lambda: not second.alive(), "the second to end")
+        second.stop(leave_folder=True)
+        assert (alive(first.pid), third.alive(), first.folder.exists()) == (False, True, True)
+    finally:
+        third.stop()
+    assert not first.folder.exists()
+
+
+def test_a_signal_reaches_the_command_and_one_that_is_late_nobody(
+    kept: Callable[[list[str]], Kept], eventually: Eventually
+) -> None:
+    """Its process id may be another's by then."""
+    sleeper = kept(SLEEP)
+    sleeper.send(signal.SIGUSR1)
+    eventually(lambda: sleeper.exit_code == -signal.SIGUSR1, "the signal to end it")
+    sleeper.send(signal.SIGTERM)
+
+
 PARENT = """
 import os, sys, time
 from pathlib import Path

@@ -43,7 +43,7 @@ class SlowKafka:
     fetching = threading.Event()
     ended = threading.Event()
 
-    def __init__(self, progress: Callable[[int, int], None], notice: Callable[[str], None]) -> None:
+    def __init__(self, nodes: int, progress: Callable[[int, int], None], notice: Callable[[str], None]) -> None:
         self._progress = progress
 
     def start(self) -> None:

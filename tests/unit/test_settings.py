@@ -134,6 +134,7 @@ def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.
         ('[kafka]\nbrokers = ["a:1", "b"]\n', ["'b' is no HOST:PORT"]),
         ('[kafka.security]\npassword_file = "/not/there"\n', ["kafka.security.password_file=/not/there", "no such"]),
         ('[kafka]\nbrokers = "kafka"\n', ["kafka.brokers='kafka'", "HOST:PORT"]),
+        ("[kafka]\nnodes = 2\n", ["kafka.nodes=2", "should be 1 or 3"]),
         ('[kafka]\nbrokers = "a:1,b:99999"\n', ["'b:99999'", "HOST:PORT"]),
     ],
 )

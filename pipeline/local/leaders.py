@@ -1,0 +1,66 @@
+"""Which node of a Kafka leads what: a partition, and the transactions of a transactional id."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.errors import BrokerError
+from pipeline.local.launch import ASK_SECONDS, SILENT
+
+TRANSACTIONS: Final = "__transaction_state"
+SMALLEST: Final = -(2**31)
+"""Of Java's integers the one without a positive counterpart, which Kafka takes for 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The nodes of a partition, by their ids."""
+
+    leader: int | None
+    """None while it has none."""
+    replicas: frozenset[int]
+    in_sync: frozenset[int]
+
+
+def partition_of(address: str, topic: str, partition: int) -> Partition:
+    """Who leads and who holds a partition; raises BrokerError if nobody answers or there is no such partition."""
+    known = _partitions(address, topic)
+    if partition not in known:
+        raise BrokerError(f"Kafka at {address} has no partition {partition} of {topic}")
+    return known[partition]
+
+
+def transaction_coordinator(address: str, transactional_id: str) -> int | None:
+    """The node that coordinates the id's transactions, None while there is none.
+
+    It is the leader of the partition that the id hashes to, since no admin request of librdkafka asks for it. Raises
+    BrokerError if nobody answers, or no transactional producer was ever there.
+    """
+    known = _partitions(address, TRANSACTIONS)
+    hashed = java_hash(transactional_id)
+    return known[(0 if hashed == SMALLEST else abs(hashed)) % len(known)].leader
+
+
+def java_hash(text: str) -> int:
+    """``String.hashCode`` of Java, a signed number of 32 bits: what Kafka divides ids among partitions by."""
+    units = text.encode("utf-16-be")
+    result = 0
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        result = (31 * result + 256 * high + low) % 2**32
+    return result - 2**32 if result >= 2**31 else result
+
+
+def _partitions(address: str, topic: str) -> dict[int, Partition]:
+    admin = AdminClient({"bootstrap.servers": address}, logger=SILENT)
+    try:
+        told = admin.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
+    except KafkaException as error:
+        raise BrokerError(f"Kafka at {address}: asking for {topic} failed: {error}") from error
+    if told.error is not None:
+        raise BrokerError(f"Kafka at {address} has no topic {topic}: {told.error}")
+    return {
+        number: Partition(None if each.leader < 0 else each.leader, frozenset(each.replicas), frozenset(each.isrs))
+        for number, each in told.partitions.items()
+    }
