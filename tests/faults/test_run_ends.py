@@ -53,7 +53,7 @@ def test_a_signal_drains_and_leaves_nothing(
     assert {number: offset for number, offset in taken.items() if committed[number] < offset} == {}
     assert sum(committed.values()) < sum(site.ends().values()), "it ended in the midst of frames"
     assert site.audit(committed).balanced
-    assert f"{sum(committed.values())} processed; 0 alerts" in command.out
+    assert f"{sum(committed.values())} processed, 0 shed; 0 alerts" in command.out
 
 
 def test_nothing_is_left_of_a_killed_command(lamppost: Lamppost, site: Site, eventually: Eventually) -> None:
