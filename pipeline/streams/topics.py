@@ -21,6 +21,7 @@ from pipeline.streams.deletion import deletion_problem
 ASK_SECONDS: Final = 10.0
 BROKER_SECONDS: Final = 2.0
 """How long one broker of several is waited for before it is asked again."""
+UNREACHED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 RETRY_SECONDS: Final = 0.05
 BROKER_DEFAULT: Final = -1
 
@@ -142,14 +143,22 @@ class TopicAdmin:
     def _settings(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         if not resources:
             return {}
-        answers = self._admin.describe_configs(resources, request_timeout=ASK_SECONDS)
-        try:
-            return {
-                resource.name: {name: entry.value for name, entry in answer.result().items() if entry.value is not None}
-                for resource, answer in answers.items()
-            }
-        except KafkaException as error:
-            raise self._error("reading settings", error) from error
+        until = time.monotonic() + ASK_SECONDS
+        while True:
+            try:
+                return self._settings_once(resources)
+            except KafkaException as error:
+                # one broker is asked, perhaps one that has just died; the client would wait for that one for ever
+                if error.args[0].code() not in UNREACHED or time.monotonic() >= until:
+                    raise self._error("reading settings", error) from error
+            self._addresses()
+
+    def _settings_once(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
+        answers = self._admin.describe_configs(resources, request_timeout=BROKER_SECONDS)
+        return {
+            resource.name: {name: entry.value for name, entry in answer.result().items() if entry.value is not None}
+            for resource, answer in answers.items()
+        }
 
     def _error(self, doing: str, error: KafkaException) -> BrokerError:
         self._admin.poll(0)

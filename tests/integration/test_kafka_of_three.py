@@ -185,6 +185,18 @@ def test_nothing_committed_is_lost_when_a_leader_is_killed_and_it_comes_back_in_
     assert writers.read() == writers.acknowledged
 
 
+def test_topics_are_described_while_a_node_that_was_just_killed_is_still_known(
+    cluster: LocalKafka, whole: Callable[[], None]
+) -> None:
+    """Clients are told any node as the one to ask, and for some seconds that one too."""
+    TopicAdmin(Connection(cluster.address)).create(TOPICS, partitions=2)
+    cluster.kill(2)
+    for _ in range(6):
+        assert all(state.exists for state in TopicAdmin(Connection(cluster.address)).describe(TOPICS))
+    cluster.restart(2)
+    whole()
+
+
 def test_a_paused_leader_is_taken_over_from_and_follows_when_it_goes_on(
     cluster: LocalKafka, topic: str, writers: Writers, whole: Callable[[], None], eventually: Eventually
 ) -> None:
