@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import Command
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from pipeline.catalog import metrics
@@ -17,7 +17,7 @@ from pipeline.local.kafka import LocalKafka
 from pipeline.records import Frame, OutgoingRecord, Receipt
 from pipeline.runtime.settings import Kafka, Run, Settings
 from pipeline.runtime.topics import create
-from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.client import LOGGER, PASSING_CODES, Connection
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
@@ -25,6 +25,7 @@ from pipeline.testing.pictures import jpeg
 from pipeline.wire import frames as frame_wire
 from pipeline.wire import receipts as receipt_wire
 
+ANSWER_SECONDS = 10.0
 PARTITIONS = 4
 GROUP = "lamppost"
 """The group that commands join if they are told no other."""
@@ -80,8 +81,15 @@ class Site:
     def committed(self) -> dict[int, int]:
         """The offset of each partition that the group would go on from."""
         asked = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(FRAMES, number) for number in range(PARTITIONS)])
-        (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
-        return {each.partition: max(0, each.offset) for each in answer.result(10.0).topic_partitions}
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
+            try:
+                return {each.partition: max(0, each.offset) for each in answer.result(10.0).topic_partitions}
+            except KafkaException as error:
+                # a coordinator that is still loading says so
+                if error.args[0].code() not in PASSING_CODES or time.monotonic() > until:
+                    raise
 
     def consumed(self, command: Command) -> dict[int, int]:
         """How far the only worker of a command has read each partition, as its metrics say; nothing until it does.
