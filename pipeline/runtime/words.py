@@ -16,8 +16,7 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 def outcomes_told(outcomes: Mapping[str, int]) -> str:
     """Frames by outcome, as in ``1,200 processed, 0 shed, 3 dead-lettered``; what is unusual only if there is any."""
-    usual = [_told(each, outcomes) for each in USUAL]
-    return ", ".join(usual + ([unusual_told(outcomes)] if unusual_told(outcomes) else []))
+    return ", ".join(_told(each, outcomes) for each in Outcome if each in USUAL or outcomes.get(each))
 
 
 def unusual_told(outcomes: Mapping[str, int]) -> str:

@@ -15,13 +15,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # missing in 
 
 from pipeline.catalog.topics import Topic
 from pipeline.errors import BrokerError
-from pipeline.streams.client import Connection, Notices, broker_error
+from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error
 from pipeline.streams.deletion import deletion_problem
 
 ASK_SECONDS: Final = 10.0
 BROKER_SECONDS: Final = 2.0
 """How long one broker of several is waited for before it is asked again."""
-UNREACHED: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 RETRY_SECONDS: Final = 0.05
 BROKER_DEFAULT: Final = -1
 
@@ -148,9 +147,11 @@ class TopicAdmin:
             try:
                 return self._settings_once(resources)
             except KafkaException as error:
-                # one broker is asked, perhaps one that has just died; the client would wait for that one for ever
-                if error.args[0].code() not in UNREACHED or time.monotonic() >= until:
+                # one broker is asked, perhaps one that has just died
+                if error.args[0].code() not in PASSING_CODES or time.monotonic() >= until:
                     raise self._error("reading settings", error) from error
+            self._admin.poll(RETRY_SECONDS)
+            # the client would wait for the broker that it knows for ever
             self._addresses()
 
     def _settings_once(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
