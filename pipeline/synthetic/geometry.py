@@ -226,30 +226,34 @@ def surface_at(x: float, y: float, s: Shape, w: Style) -> tuple[float, float, fl
     return surface(math.asin(min(1.0, max(-1.0, x / reach))), e, s, w)
 
 
+@njit(cache=True)
 def landmark_points(s: Shape, w: Style) -> NDArray[np.float32]:
     """Return the five landmarks, float32[5, 3]: eyes (image left first), nose tip, mouth corners (image left first)."""
+    out = np.empty((5, 3), np.float32)
     tip_y = s.eye_y - s.nose_length
-    places = [
-        (-s.eye_spacing, s.eye_y),
-        (s.eye_spacing, s.eye_y),
-        (0.0, tip_y),
-        (-s.mouth_width, s.mouth_y),
-        (s.mouth_width, s.mouth_y),
-    ]
-    return np.array([surface_at(x, y, s, w) for x, y in places], np.float32)
+    out[0, 0], out[0, 1], out[0, 2] = surface_at(-s.eye_spacing, s.eye_y, s, w)
+    out[1, 0], out[1, 1], out[1, 2] = surface_at(s.eye_spacing, s.eye_y, s, w)
+    out[2, 0], out[2, 1], out[2, 2] = surface_at(0.0, tip_y, s, w)
+    out[3, 0], out[3, 1], out[3, 2] = surface_at(-s.mouth_width, s.mouth_y, s, w)
+    out[4, 0], out[4, 1], out[4, 2] = surface_at(s.mouth_width, s.mouth_y, s, w)
+    return out
 
 
+@njit(cache=True)
 def outline_points(s: Shape, w: Style) -> NDArray[np.float32]:
     """Return points of the face's edge, float32[N, 3], from forehead to chin; their box is the face's."""
-    chin = -0.985 * s.lower_height
+    heights = (0.66, 0.4, 0.1, -0.3, -0.7, -1.0, -0.985 * s.lower_height)
+    turns = (-1.25, -0.9, -0.45, 0.0, 0.45, 0.9, 1.25)
     jaw_drop = np.float32(0.16 * w.jaw_open)
-    points = []
-    for y in (0.66, 0.4, 0.1, -0.3, -0.7, -1.0, chin):
+    out = np.empty((len(heights) * len(turns), 3), np.float32)
+    for i, y in enumerate(heights):
         e = math.asin(max(-1.0, y / (s.upper_height if y > 0 else s.lower_height)))
-        points += [face_point(a, e, s) for a in (-1.25, -0.9, -0.45, 0.0, 0.45, 0.9, 1.25)]
-    outline = np.array(points, np.float32)
-    outline[outline[:, 1] < s.mouth_y, 1] -= jaw_drop
-    return outline
+        for j, a in enumerate(turns):
+            point = out[i * len(turns) + j]
+            point[0], point[1], point[2] = face_point(a, e, s)
+            if point[1] < s.mouth_y:
+                point[1] -= jaw_drop
+    return out
 
 
 def _grid_triangles(rows: int, columns: int, start: int) -> list[tuple[int, int, int]]:

@@ -15,6 +15,10 @@ TEXTURE_ROWS: Final = 144
 TEXTURE_COLUMNS: Final = 176
 SPECKLE_SIZE: Final = 64
 PIGMENT_STRENGTH: Final = 0.085
+FADED: Final = 6.8
+"""Widths d from which exp(-d²) moves no colour: it is far below the least step of a float64."""
+FADED_STEEP: Final = 2.7
+"""The same of exp(-d⁴)."""
 PIGMENT_TOP, PIGMENT_BOTTOM, PIGMENT_SIDE = 0.75, -1.3, 0.85
 
 
@@ -61,13 +65,15 @@ def paint_complexion(  # noqa: PLR0917  # compiled code is called by position
     row = (PIGMENT_TOP - y) / (PIGMENT_TOP - PIGMENT_BOTTOM) * (pigment.shape[0] - 1)
     column = (x + PIGMENT_SIDE) / (2 * PIGMENT_SIDE) * (pigment.shape[1] - 1)
     dark = 1.0 - PIGMENT_STRENGTH * field(pigment, row, column) + 0.05 * (speckle - 0.5)
-    freckle = s.freckles * bump(side - 0.35, y + 0.3, 0.4, 0.22)
     if speckle > 0.8:
-        dark -= 0.35 * freckle
+        dark -= 0.35 * s.freckles * bump(side - 0.35, y + 0.3, 0.4, 0.22)
     red = flush * (bump(side - 0.5, y + 0.42, 0.22, 0.18) + 0.7 * bump(x, y - s.eye_y + s.nose_length, 0.14, 0.14))
     scale(colour, dark * (1 - 0.16 * red), dark * (1 - 0.18 * red), dark * (1 + 0.04 * red))
     for m in range(moles.shape[0]):
-        distance = ((x - moles[m, 0]) ** 2 + (y - moles[m, 1]) ** 2) / moles[m, 2] ** 2
+        dx, dy, reach = x - moles[m, 0], y - moles[m, 1], 2.0 * moles[m, 2]
+        if abs(dx) > reach or abs(dy) > reach:
+            continue
+        distance = (dx**2 + dy**2) / moles[m, 2] ** 2
         if distance > 3.0:
             continue
         spot = moles[m, 3] * math.exp(-distance * distance)
@@ -95,6 +101,8 @@ def paint_mouth(colour: NDArray[np.float64], x: float, y: float, s: Shape, lip: 
     if side > 1.15:
         return
     line = s.mouth_y + s.lip_corner * side * side
+    if abs(y - line) > FADED * 0.014 + max(s.upper_lip + abs(s.lip_bow), s.lower_lip):
+        return
     taper = max(0.0, 1.0 - side**2.2)
     bow = s.lip_bow * (math.exp(-(((side - 0.3) / 0.2) ** 2)) - 0.7 * math.exp(-((side / 0.14) ** 2)))
     top = line + (s.upper_lip + bow) * taper
@@ -143,6 +151,8 @@ def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: 
         return
     centre = s.brow_y + s.brow_arch * (1 - (t - 0.25) ** 2 * 1.4) + s.brow_tilt * t * s.brow_length
     thick = s.brow_thickness * (1 - 0.55 * blend(t, 0.0, 1.1))
+    if abs(y - centre) > FADED_STEEP * thick:
+        return
     cover = math.exp(-(((y - centre) / thick) ** 4)) * (1 - blend(abs(t), 0.85, 1.15))
     mix(colour, hair, min(1.0, cover * s.brow_density * (0.75 + 0.4 * n)), 0.8)
 
@@ -155,9 +165,11 @@ def paint_beard(  # noqa: PLR0917  # compiled code is called by position
     side = abs(x)
     edge = s.mouth_y + 0.02 + 0.75 * max(0.0, side - s.mouth_width - 0.02)
     jaw = 1 - blend(y, edge - 0.06, edge + 0.08)
+    above = y - s.mouth_y - s.upper_lip
+    if jaw == 0.0 and abs(above - 0.05) > FADED * 0.05:
+        return
     jaw *= 1 - 0.9 * bump(x, y - s.mouth_y + 0.02, s.mouth_width * 1.02, 0.1)
     jaw *= 1 - blend(abs(a), 1.5, 1.75)
-    above = y - s.mouth_y - s.upper_lip
     moustache = math.exp(-(((above - 0.05) / 0.05) ** 2)) * (1 - blend(side, s.mouth_width * 0.85, s.mouth_width * 1.1))
     cover = max(jaw * w.beard, moustache * w.moustache)
     mix(colour, hair, min(0.95, cover * (0.7 + 0.4 * n)), 0.9)
@@ -169,6 +181,9 @@ def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
 ) -> None:
     """A rim around each eye, the bridge and the temples."""
     dx, dy = abs(x) - s.eye_spacing, y - s.eye_y + 0.03
+    outside = max(abs(dx) / w.glasses_width, abs(dy) / w.glasses_height) - 1.0
+    if outside * w.glasses_height > FADED_STEEP * w.glasses_rim and abs(dy - 0.055) > 0.005 + FADED_STEEP * w.glasses_rim:
+        return
     p = w.glasses_square
     reach = ((abs(dx) / w.glasses_width) ** p + (abs(dy) / w.glasses_height) ** p) ** (1 / p)
     ring = math.exp(-(((reach - 1.0) * w.glasses_height / w.glasses_rim) ** 4))
@@ -248,15 +263,16 @@ def paint(  # noqa: PLR0917  # compiled code is called by position
             n = speckle[i % SPECKLE_SIZE, j % SPECKLE_SIZE]
             for c in range(3):
                 colour[c] = skin[c]
-            if abs(a) < 1.7:
-                paint_complexion(colour, x, y, s, flush, pigment, moles, n)
-            if abs(a) < 1.5:
-                paint_mouth(colour, x, y, s, lip)
-                paint_eye(colour, x, y, s, w, iris)
-                paint_brow(colour, x, y, s, brow, n)
-            if w.beard > 0.02 and y < s.mouth_y + 0.5:
-                paint_beard(colour, x, y, a, s, w, brow, n)
             cover = hair_cover(x, y, a, s, w, 0.12)
+            if cover < 1.0:
+                if abs(a) < 1.7:
+                    paint_complexion(colour, x, y, s, flush, pigment, moles, n)
+                if abs(a) < 1.5:
+                    paint_mouth(colour, x, y, s, lip)
+                    paint_eye(colour, x, y, s, w, iris)
+                    paint_brow(colour, x, y, s, brow, n)
+                if w.beard > 0.02 and y < s.mouth_y + 0.5:
+                    paint_beard(colour, x, y, a, s, w, brow, n)
             if cover > 0:
                 paint_top(colour, y, a, w, hair, cap, cover, n, strand_speckle(speckle, i, j, w))
             if w.scarf > 0 and y < 0.0:
