@@ -181,8 +181,9 @@ def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
 ) -> None:
     """A rim around each eye, the bridge and the temples."""
     dx, dy = abs(x) - s.eye_spacing, y - s.eye_y + 0.03
+    faded = FADED_STEEP * w.glasses_rim
     outside = max(abs(dx) / w.glasses_width, abs(dy) / w.glasses_height) - 1.0
-    if outside * w.glasses_height > FADED_STEEP * w.glasses_rim and abs(dy - 0.055) > 0.005 + FADED_STEEP * w.glasses_rim:
+    if outside * w.glasses_height > faded and abs(dy - 0.055) > 0.005 + faded:  # nor at the bridge or a temple
         return
     p = w.glasses_square
     reach = ((abs(dx) / w.glasses_width) ** p + (abs(dy) / w.glasses_height) ** p) ** (1 / p)
