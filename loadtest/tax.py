@@ -84,7 +84,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
     print(f"shipped detector and embedder, {chosen.precision}, one thread; 1280×720 frames")
     with ExitStack() as stack:
         up = stack.enter_context(services(settings, _say))
-        jpegs = _pictures(chosen.seed)
+        jpegs = pictures(chosen.seed)
         print(f"{len(jpegs)} pictures of {sum(map(len, jpegs)) / len(jpegs) / 1e3:.0f} kB on average", flush=True)
         entries = _watchlist(chosen)
         _await_services(up)
@@ -128,7 +128,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
     return found
 
 
-def _pictures(seed: int) -> list[bytes]:
+def pictures(seed: int) -> list[bytes]:
     """Encoded frames from the busy middle of a street's loop."""
     street = Street(StreetSpec(seed=seed, camera="tax/cam-000", fps=4.0))
     indices = islice(range(street.frames_per_loop // 6, street.frames_per_loop), PICTURES)

@@ -1,9 +1,7 @@
 """The piped half of the tax: real workers and shards on a local Kafka and Ray, fed faster than they can work."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +9,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from loadtest.network import pin
 from loadtest.tax_figures import Piped
 from pipeline.actors.report import WorkReport
 from pipeline.core.sharding import partition_of
@@ -139,12 +138,6 @@ def piped_run(
         supervision.stop(settings.lifecycle.drain_seconds)
     worker, shard, kafka = (b - a for a, b in zip(before, after, strict=True))
     return Piped(frames, (work.last_commit_ns - began_ns) / 1e9, worker, shard, kafka, work.batches - batches)
-
-
-def pin(pid: int, cores: frozenset[int]) -> None:
-    """Bind every thread of a process to `cores`; affinity belongs to threads, and new ones inherit it."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), cores)
 
 
 def _cpu(processes: Sequence[psutil.Process]) -> float:

@@ -1,0 +1,109 @@
+"""A run to put under load: one worker and one shard on a core of their own, with a Kafka and a Ray on the others."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+import psutil
+
+from loadtest.overload_figures import Sample
+from pipeline.actors.report import WorkReport
+from pipeline.errors import ClusterError
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.services import services
+from pipeline.runtime.settings import Matching, Overload, Run, Settings, Vision
+from pipeline.runtime.topics import create
+from pipeline.streams.client import Connection
+from pipeline.vision.forward import Precision
+
+if TYPE_CHECKING:
+    from pipeline.actors.supervisor import RunStatus
+    from pipeline.runtime.supervision import Supervision
+
+LOOK_SECONDS: Final = 0.1
+START_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A run that is up."""
+
+    settings: Settings
+    connection: Connection
+    supervision: "Supervision"
+
+    def status(self) -> "RunStatus":
+        """The run now; raises ClusterError if it failed, or if a process had to be replaced."""
+        status = self.supervision.status()
+        if status.failure:
+            raise ClusterError(status.failure)
+        if status.replaced:
+            raise ClusterError(f"a process was replaced: {status.last_replaced}")
+        return status
+
+    def look(self, sent: int) -> tuple[Sample, WorkReport]:
+        """A sample of the run, of which the broker has acknowledged `sent` frames, and its report."""
+        status = self.status()
+        work = msgspec.msgpack.decode(status.work, type=WorkReport)
+        pids = [each.pid for each in status.workers] + [each.pid for each in status.shards]
+        resident = sum(psutil.Process(pid).memory_info().rss for pid in pids)
+        return Sample(time.monotonic(), sent, dict(work.outcomes), work.batches, resident), work
+
+    def stop(self) -> None:
+        """End the run when what is in hand is finished."""
+        self.supervision.stop(self.settings.lifecycle.drain_seconds)
+
+
+def small_settings(
+    name: str, precision: Precision, policy: Literal["shed-oldest", "block"] = "shed-oldest"
+) -> Settings:
+    """Settings of such a run under a name."""
+    return Settings(
+        run=Run(name=name, group=name, workers=1, partitions=4),
+        matching=Matching(shards=1),
+        overload=Overload(policy=policy),
+        vision=Vision(threads=1, precision=precision),
+    )
+
+
+@contextmanager
+def running(settings: Settings, say: Callable[[str], None]) -> Iterator[Network]:
+    """Start Kafka, Ray and the run, and end them with the block."""
+    available = sorted(os.sched_getaffinity(0))
+    alone, rest = frozenset(available[-1:]), frozenset(available[:-1] or available)
+    name = str(settings.run.name)
+    with ExitStack() as stack:
+        up = stack.enter_context(services(settings, say))
+        while not (up.kafka_ready and up.ray_ready):
+            up.check()
+            time.sleep(LOOK_SECONDS)
+        connection = connection_of(up.settings, f"lamppost-{name}")
+        create(up.settings)
+        from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
+        from pipeline.runtime.supervision import cluster_gpus, connected, supervised  # noqa: PLC0415  # as above
+
+        stack.enter_context(connected(up.ray_address, name, verbose=False))
+        supervision = stack.enter_context(supervised(run_plan(up.settings, name, gpus=cluster_gpus())))
+        network = Network(up.settings, connection, supervision)
+        deadline = time.monotonic() + START_SECONDS
+        while not (status := network.status()).ready:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the run was not ready after {START_SECONDS:.0f} s")
+            time.sleep(LOOK_SECONDS)
+        for pid in [each.pid for each in status.workers] + [each.pid for each in status.shards]:
+            pin(pid, alone)
+        for pid in (os.getpid(), up.kafka.pid if up.kafka else os.getpid()):
+            pin(pid, rest)
+        say(f"worker and shard on core {available[-1]} of {available}, Kafka and the feed on the rest")
+        yield network
+
+
+def pin(pid: int, cores: frozenset[int]) -> None:
+    """Bind every thread of a process to `cores`; affinity belongs to threads, and new ones inherit it."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)

@@ -1,0 +1,240 @@
+"""What an overload does to the pipeline: ``python -m loadtest.overload``.
+
+A run on a local Kafka and Ray, one worker and one shard on a core of their own, is first fed a little more than it can
+work on, which gives its goodput at saturation, and then three times that, for minutes. It prints goodput, memory,
+latency of what is processed, and how evenly frames were shed, and says which target was reached. Every frame that
+reached Kafka has to end in an outcome, or to wait there under ``block``.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadtest.network import LOOK_SECONDS, Network, running, small_settings
+from loadtest.overload_figures import Figure, Load, Sample, figures, line
+from loadtest.tax import pictures
+from pipeline.core.latency import LatencySketch
+from pipeline.core.pressure import Policy
+from pipeline.core.sharding import partition_of
+from pipeline.errors import LamppostError
+from pipeline.records import Frame
+from pipeline.streams.client import Connection
+from pipeline.streams.producer import FrameProducer
+from pipeline.vision.precision import PRECISIONS
+from pipeline.wire import frames as frame_wire
+
+FIRST_RATE: Final = 20.0
+"""Frames per second that any machine works off; the search for saturation begins there."""
+STEP: Final = 1.5
+SEARCH_SECONDS: Final = 8.0
+BEYOND: Final = 1.15
+"""How much more than its goodput a saturated run is offered."""
+SATURATED: Final = 0.95
+"""A run that works off less than this share of what is sent is saturated."""
+SAMPLE_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 120.0
+TICK_SECONDS: Final = 0.01
+
+
+class Feed:
+    """Sends pictures at a steady rate in a thread of its own, camera after camera."""
+
+    def __init__(self, connection: Connection, jpegs: Sequence[bytes], cameras: int, partitions: int) -> None:
+        self._producer = FrameProducer(connection, topic="frames", delivery_timeout=60.0, queue_kib=256 * 1024)
+        self._jpegs, self._cameras, self._partitions = jpegs, cameras, partitions
+        self._camera_run = f"overload-{time.time_ns()}"
+        self._number = 0
+        self._rate = 0.0
+        self._error: LamppostError | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._send_all, name="feed")
+
+    def __enter__(self) -> "Feed":
+        """Start, at no rate."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and give up what is under way."""
+        self._ending.set()
+        self._thread.join()
+        self._producer.close()
+
+    def pace(self, rate: float) -> None:
+        """Send so many frames per second from now on."""
+        self._rate = rate
+
+    @property
+    def sent(self) -> int:
+        """Frames that the broker has acknowledged; raises what ended the feed."""
+        if self._error is not None:
+            raise self._error
+        return self._producer.sent
+
+    @property
+    def waiting(self) -> int:
+        """Frames on their way to the broker."""
+        return self._producer.waiting
+
+    @property
+    def failed(self) -> int:
+        """Frames that did not reach the broker."""
+        return self._producer.failed
+
+    def _send_all(self) -> None:
+        due, before = 0.0, time.monotonic()
+        try:
+            while not self._ending.wait(TICK_SECONDS):
+                now = time.monotonic()
+                due += (now - before) * self._rate
+                before = now
+                while due >= 1.0:
+                    due -= 1.0
+                    self._send()
+                self._producer.serve()
+        except LamppostError as error:
+            self._error = error
+
+    def _send(self) -> None:
+        number = self._number
+        self._number += 1
+        camera = number % self._cameras
+        frame = Frame(
+            f"overload/cam-{camera:03d}",
+            self._camera_run,
+            number // self._cameras,
+            time.time_ns(),
+            self._jpegs[number % len(self._jpegs)],
+        )
+        self._producer.send(partition_of(camera, self._partitions), *frame_wire.encode(frame))
+
+
+class Watch:
+    """Samples a run under a feed, and gathers the latencies of every second of it."""
+
+    def __init__(self, network: Network, feed: Feed) -> None:
+        self._network, self._feed = network, feed
+        self.latencies: dict[int, LatencySketch] = {}
+        """Of what was processed, by Unix second of the commit."""
+        self.shed: dict[str, int] = {}
+        """Frames shed until the latest sample, by camera."""
+
+    def sample(self) -> Sample:
+        """The run now."""
+        sample, work = self._network.look(self._feed.sent)
+        self.latencies.update({second: report.latency for second, report in work.seconds.items()})
+        self.shed = {name: place.shed for name, place in work.places.items()}
+        return sample
+
+    def load(self, rate: float, seconds: float, what: str) -> Load:
+        """Offer a rate for some seconds."""
+        self._feed.pace(rate)
+        samples = [self.sample()]
+        ending = samples[0].at + seconds
+        while samples[-1].at < ending:
+            time.sleep(min(SAMPLE_SECONDS, max(0.0, ending - time.monotonic())))
+            samples.append(self.sample())
+            if len(samples) % 30 == 0:
+                so_far = Load(rate, samples)
+                left = max(0.0, ending - samples[-1].at)
+                _say(f"{what}: {so_far.sent:.0f} sent and {so_far.goodput:.0f} processed a second, {left:.0f} s left")
+        return Load(rate, samples)
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.overload", description=__doc__.splitlines()[0])
+    parser.add_argument("--policy", choices=[each.value for each in Policy], default="shed-oldest")
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the overload (300)")
+    parser.add_argument("--saturation-seconds", type=float, default=40.0, help="of the saturation before it (40)")
+    parser.add_argument("--factor", type=float, default=3.0, help="frames sent ÷ goodput at saturation (3)")
+    parser.add_argument("--cameras", type=int, default=12, help="streams (12)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the street (1)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="of both networks (int8)")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns 0 if every target was reached, 1 if not, the error's code if it failed."""
+    chosen = options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        found = _measure(chosen)
+    except LamppostError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    for each in found:
+        print(line(each))
+    if chosen.json is not None:
+        run = {"policy": chosen.policy, "precision": chosen.precision, "factor": chosen.factor, "seed": chosen.seed}
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "figures": found}), indent=2))
+    return 0 if all(each.reached is not False for each in found) else 1
+
+
+def _measure(chosen: argparse.Namespace) -> list[Figure]:
+    settings = small_settings("overload", chosen.precision, chosen.policy)
+    jpegs = pictures(chosen.seed)
+    with (
+        running(settings, _say) as network,
+        Feed(network.connection, jpegs, chosen.cameras, settings.run.partitions) as feed,
+    ):
+        watch = Watch(network, feed)
+        saturation = _saturated(watch, chosen.saturation_seconds)
+        _say(f"saturated: {saturation.goodput:.1f} of {saturation.sent:.1f} frames a second are processed")
+        before, began = watch.shed, int(time.time())
+        overload = watch.load(chosen.factor * saturation.goodput, chosen.seconds, "overload")
+        shed = {name: count - before.get(name, 0) for name, count in watch.shed.items()}
+        latency = _merged(watch, began + 1, int(time.time()))
+        feed.pace(0.0)
+        max_age = settings.overload.max_age_seconds if chosen.policy == Policy.SHED_OLDEST else None
+        found = figures(saturation, overload, latency, shed, max_age)
+        if max_age is not None:
+            found.append(_accounted(watch, feed))
+        network.stop()
+    return found
+
+
+def _saturated(watch: Watch, seconds: float) -> Load:
+    """Raise the rate until the run falls behind; then measure it at a little more than it can work on."""
+    rate = FIRST_RATE
+    while (found := watch.load(rate, SEARCH_SECONDS, "search")).goodput >= SATURATED * found.sent:
+        rate *= STEP
+    watch.load(BEYOND * found.goodput, SEARCH_SECONDS, "search")
+    return watch.load(BEYOND * found.goodput, seconds, "saturation")
+
+
+def _merged(watch: Watch, first: int, end: int) -> LatencySketch:
+    total = LatencySketch()
+    for second, sketch in watch.latencies.items():
+        if first <= second < end:
+            total.merge(sketch)
+    return total
+
+
+def _accounted(watch: Watch, feed: Feed) -> Figure:
+    """Wait until what was sent has ended in outcomes, and return how many frames did not."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        sample = watch.sample()
+        missing = sample.sent - sum(sample.outcomes.values())
+        if (missing == 0 and feed.waiting == 0) or time.monotonic() > deadline:
+            return Figure("frames without an outcome", missing, "frames", "0", missing == 0)
+        time.sleep(LOOK_SECONDS)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
