@@ -56,10 +56,10 @@ REMOVALS: Final = (26.0, 86.0, 140.0)
 TEMPLATES: Final = 3
 """Removed each time."""
 DIMENSION: Final = 128
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.2
 FOUND_SECONDS: Final = 10.0
 """Templates that are not found by then are removed unseen, and the figures say so."""
-FILLER: Final = 10_000
+FILLER: Final = 1_000
 """Bytes before and after the canary in a frame."""
 CONTROL: Final = "frames-by-retention-alone"
 
@@ -94,7 +94,12 @@ def broker_settings(plan: Plan) -> dict[str, str]:
         CLEANER_BACKOFF: CLEANER_BACKOFF_MS,
         "log.initial.task.delay.ms": 1000,
     }
-    return {name: str(round(ms * plan.scale)) for name, ms in slowest.items()} | dict(plan.broker)
+    return {
+        **{name: str(round(ms * plan.scale)) for name, ms in slowest.items()},
+        # allocated ahead for each active segment and full of zeros, they would be most of what is searched
+        "log.index.size.max.bytes": "65536",
+        **plan.broker,
+    }
 
 
 def measure(plan: Plan, told: Told = lambda _, __: None) -> list[Figure]:
@@ -150,6 +155,8 @@ class _Watch:
         """Publish and look until nothing is awaited any more."""
         everyone = [self._stays, *(entry for entries in self._removed for entry in entries)]
         self._writer.write([watchlist.encode(entry, DIMENSION) for entry in everyone])
+        for canary in (*self._templates.values(), self._controls[0]):
+            canary.published = True
         self._await_templates()
         begun = time.monotonic()
         self._at(begun, self._beat)
@@ -164,8 +171,9 @@ class _Watch:
                 act(at)
             self._look()
             told(sum(canary.gone_at is not None for canary in to_go), len(to_go))
-            wait = min(now + LOOK_SECONDS * self._scale, self._due[0][0]) - time.monotonic()
+            wait = min(now + LOOK_SECONDS, self._due[0][0]) - time.monotonic()
             self._frames.serve(max(0.0, wait))
+        self._look_back()
 
     def close(self) -> None:
         """Free what is connected."""
@@ -183,10 +191,19 @@ class _Watch:
             self._look()
 
     def _look(self) -> None:
-        there = still_there(self._folders, [canary.content for canary in self.canaries])
+        """Search for all that may be there: what is not published yet, or has gone, is not looked for."""
+        looked_for = [canary for canary in self.canaries if canary.published and canary.gone_at is None]
+        there = still_there(self._folders, [canary.content for canary in looked_for])
         now = time.monotonic()
-        for canary in self.canaries:
+        for canary in looked_for:
             canary.note(canary.content in there, now)
+
+    def _look_back(self) -> None:
+        """Search once more for what has gone: nothing may have come back."""
+        there = still_there(self._folders, [canary.content for canary in self.canaries])
+        for canary in self.canaries:
+            if canary.content in there:
+                canary.gone_at = None
 
     def _beat(self, at: float) -> None:
         """As the supervisor of a run does."""
@@ -209,7 +226,7 @@ class _Watch:
         filler = self._random.bytes(FILLER)
         jpeg = b"\xff\xd8\xff" + filler + (b"" if canary is None else canary.content) + filler
         if canary is not None:
-            canary.since = time.monotonic()
+            canary.published, canary.since = True, time.monotonic()
         producer.send(partition, *frames.encode(Frame(CAMERA, "deletion", number, time.time_ns(), jpeg)))
 
     def _remove(self, entries: list[WatchlistEntry], _: float) -> None:

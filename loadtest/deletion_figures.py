@@ -21,14 +21,15 @@ class Canary:
     """Seconds within which it is to be gone; None: it is to stay, which shows that the search finds what is there."""
     since: float | None = None
     """Monotonic seconds of its append, or of its removal; None before."""
+    published: bool = False
     seen: bool = False
     gone_at: float | None = None
 
     def note(self, there: bool, now: float) -> None:
-        """Take in one search, which ended at `now`."""
+        """Take in one search, which ended at `now`; once it has gone it is not looked for any more."""
         if there:
-            self.seen, self.gone_at = True, None
-        elif self.seen and self.gone_at is None:
+            self.seen = True
+        elif self.seen:
             self.gone_at = now
 
     def awaited(self, now: float) -> bool:

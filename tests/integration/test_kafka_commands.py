@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from pipeline.catalog.topics import TOPICS
+from pipeline.catalog.topics import TOPICS, WATCHLIST
 from pipeline.cli import main
 from pipeline.runtime import doctor
 from pipeline.runtime.cameras import synthetic_cameras
 from pipeline.runtime.doctor_checks import Finding, Status
 from pipeline.runtime.settings import Cameras
 from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.reader import TopicReader
 from pipeline.synthetic.seeds import entry_id
+from pipeline.wire.watchlist import HEARTBEAT_KEY
 
 pytestmark = pytest.mark.integration
 
@@ -178,6 +180,21 @@ def test_a_watchlist_is_loaded_changed_and_shown(lamppost: Lamppost, tmp_path: P
     ]
     code, _, err = lamppost("watchlist", "remove", "a")
     assert (code, err.count("\n")) == (3, 1)
+
+
+def test_a_removal_is_followed_by_a_record_that_closes_its_segment(
+    lamppost: Lamppost, kafka: Connection, tmp_path: Path
+) -> None:
+    """Without a run nobody else writes one, and the removed template would stay for ever."""
+    lamppost("topics", "create")
+    lamppost("watchlist", "load", people(tmp_path / "p.npz", "a"))
+    assert lamppost("watchlist", "remove", "a")[:2] == (0, "a removed\n")
+    reader = TopicReader(kafka, WATCHLIST)
+    *_, removal, last = reader.read_to(reader.ends(), 10.0)
+    reader.close()
+    assert (removal.key, removal.value, last.key) == (b"a", None, HEARTBEAT_KEY)
+    segment_ms = int(next(topic.config["segment.ms"] for topic in TOPICS if topic.name == WATCHLIST))
+    assert last.append_ns - removal.append_ns > segment_ms * 1_000_000
 
 
 def test_nothing_of_a_file_with_one_wrong_row_is_published(lamppost: Lamppost, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What canaries say of deletion, and how files that Kafka moves about are searched."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,16 +21,13 @@ def canary(what: str = "pictures", promised: float | None = 180.0, gone_after: f
 
 
 def test_a_canary_has_gone_once_it_was_found_and_then_is_not() -> None:
-    """One that was never found has not gone, and one that comes back has not either."""
+    """One that was never found has not gone."""
     watched = Canary("pictures", b"x", 180.0, since=0.0)
     watched.note(False, 1.0)
     assert (watched.seen, watched.gone_at) == (False, None)
     watched.note(True, 2.0)
     watched.note(False, 3.0)
-    watched.note(False, 4.0)
     assert (watched.seen, watched.gone_at) == (True, 3.0)
-    watched.note(True, 5.0)
-    assert watched.gone_at is None
 
 
 def test_a_canary_is_awaited_until_it_has_gone_or_twice_the_promise_is_over() -> None:
@@ -87,23 +85,33 @@ def test_every_file_below_the_folders_is_searched(tmp_path: Path) -> None:
     assert still_there([tmp_path / "a"], wanted) == {b"one", b"two"}
 
 
-def test_a_file_that_goes_while_all_are_read_makes_them_be_read_again(
+def test_a_file_that_goes_before_it_is_opened_makes_all_be_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compaction puts the records of one file into another, which was not there when the files were listed."""
     (tmp_path / "0.log").write_bytes(b"template")
-    read = Path.read_bytes
-    readings = []
+    really, opened = Path.open, []
 
-    def compacting(path: Path) -> bytes:
-        readings.append(path.name)
-        if len(readings) == 1:
+    def compacting(path: Path, mode: str) -> Any:
+        opened.append(path.name)
+        if len(opened) == 1:
             path.rename(tmp_path / "0.log.swap")
-        return read(path)
+        return really(path, mode)
 
-    monkeypatch.setattr(Path, "read_bytes", compacting)
+    monkeypatch.setattr(Path, "open", compacting)
     assert still_there([tmp_path], [b"template"]) == {b"template"}
-    assert readings == ["0.log", "0.log.swap"]
+    assert opened == ["0.log", "0.log.swap"]
+
+
+def test_what_is_searched_no_more_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once everything is found, or nothing is asked for."""
+    (tmp_path / "0.log").write_bytes(b"template")
+    opened, really = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode: opened.append(path) or really(path, mode))
+    assert still_there([tmp_path], []) == frozenset()
+    assert opened == []
+    still_there([tmp_path], [b"template"])
+    assert len(opened) == 1
 
 
 def test_every_time_of_a_topic_is_scaled_and_nothing_else() -> None:
