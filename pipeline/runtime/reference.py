@@ -169,9 +169,9 @@ standard deviation of a normal one. Everything is drawn from the seed, so a pict
 _TOPICS_PREFACE = """# Topics
 
 The topics as data (`pipeline/catalog/topics.py`). `lamppost topics create` makes those that are missing and leaves the
-others as they are, so it may run as often as you like. `lamppost topics show` says what is there. `lamppost topics check`
-is for scripts: it lists every topic and every broker with all that departs from this page, says what that means for
-pictures and templates, and ends with code 1 if there is anything:
+others as they are, so it may run as often as you like. `lamppost topics show` says what is there, and never fails for
+it. `lamppost topics check` is for scripts: it lists every topic and every broker with all that departs from this page,
+says what that means for pictures and templates, and ends with code 1 if there is anything:
 
 ```
 $ lamppost topics check --brokers kafka:9092 --partitions 8
@@ -201,14 +201,14 @@ A picture has {FRAME_BYTES:,} bytes at most (4 MiB). A record of `frames`, and s
 `message.max.bytes` and the consumer's `fetch.message.max.bytes`, may have {RECORD_BYTES:,}: Kafka's limits count key,
 headers and framing as well. The broker's own `message.max.bytes` does not matter, since the topic's stands over it;
 `socket.request.max.bytes` does, and is checked. A picture over the limit fails at its camera, which counts it
-(`lamppost_camera_frames_total{{state="too_large"}}`) and says so at its end; a larger record of another producer's becomes a
-dead letter.
+(`lamppost_camera_frames_total{{state="too_large"}}`) and says so at its end; one of another producer's that fits into a
+record becomes a dead letter.
 """
 _TOPICS_DELETION = f"""## Deletion
 
-With brokers that look for expired segments every {CHECK_INTERVAL_MS // 1000} s (`log.retention.check.interval.ms`; Kafka's
-default is 300 s) and whose cleaner sleeps for {CLEANER_BACKOFF_MS // 1000} s at most (`log.cleaner.backoff.ms`; that is the
-default), as `lamppost doctor` and `lamppost topics check` require:
+With brokers that look for expired segments every {CHECK_INTERVAL_MS // 1000} s (`log.retention.check.interval.ms`;
+Kafka's default is 300 s) and whose cleaner sleeps for {CLEANER_BACKOFF_MS // 1000} s at most (`log.cleaner.backoff.ms`;
+that is the default), as `lamppost doctor` and `lamppost topics check` require:
 """
 _TOPICS_END = """[Deletion](deletion.md) says how that comes about, and how it is measured in the brokers' files.
 """
