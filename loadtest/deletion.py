@@ -34,7 +34,7 @@ from rich.progress import Progress, TimeElapsedColumn
 from loadtest.broker_files import still_there
 from loadtest.deletion_figures import Canary, Figure, figures, line
 from pipeline.catalog.topics import FRAMES, TOPICS, WATCHLIST, Topic
-from pipeline.errors import LamppostError
+from pipeline.errors import InputError, LamppostError
 from pipeline.local.kafka import LocalKafka
 from pipeline.records import Frame, WatchlistEntry
 from pipeline.streams.client import Connection
@@ -260,6 +260,8 @@ def main(
     plan = Plan(scale, nodes)
     console = Console(stderr=True)
     try:
+        if json is not None:
+            _require_writable(json)
         with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
             task = progress.add_task("canaries gone", total=None)
             found = measure(plan, lambda gone, all_: progress.update(task, completed=gone, total=all_))
@@ -274,6 +276,14 @@ def main(
         run = {"scale": scale, "nodes": nodes, "broker": broker_settings(plan)}
         json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "reached": reached, "figures": found})))
     raise typer.Exit(0 if reached else 1)
+
+
+def _require_writable(path: Path) -> None:
+    """Raise InputError before minutes of measuring end in nothing."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise InputError(f"--json {path} cannot be written ({error.strerror}); name a file that can") from error
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ def create(
     if differences := job.differences(settings):
         said = "; ".join(f"{line.topic} has {line.found}" for line in differences)
         raise LamppostError(
-            f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away) and kafka-configs.sh "
-            f"--alter changes a setting; or delete the topic, with what it holds, and create it again"
+            f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away), kafka-configs.sh "
+            f"--alter changes a setting and kafka-reassign-partitions.sh the replicas; or delete the topic, with what "
+            f"it holds, and create it again"
         )
 
 

@@ -3,8 +3,11 @@
 import pytest
 
 from pipeline.catalog.topics import FRAMES, TOPICS, settings_of
+from pipeline.errors import BrokerError
+from pipeline.runtime import topics as job
 from pipeline.runtime.doctor_checks import Status
 from pipeline.runtime.doctor_services import judge_broker_settings
+from pipeline.runtime.settings import Kafka, Settings
 from pipeline.runtime.topics import checked_broker, checked_topic, lines_of, topics_problem
 from pipeline.streams.drift import Drift, TopicState
 
@@ -73,6 +76,25 @@ def test_a_check_of_a_broker_says_how_long_what_the_topics_hold_stays_there() ->
     (row,) = checked_broker(7, {"log.cleaner.enable": "false"}, there)
     assert row.meaning.endswith("removed templates stay in the files for ever; 60 s are promised")
     assert checked_broker(7, {}, there) == [("broker 7", "ok", "", "", "", "")]
+
+
+def test_a_broker_that_does_not_tell_its_settings_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it deletes in time cannot be said then."""
+
+    class Silent:
+        def __init__(self, _: object) -> None: ...
+
+        def describe(self, *_: object, **__: object) -> list[TopicState]:
+            return [DESIGNED]
+
+        def broker_settings(self) -> dict[int, dict[str, str]]:
+            raise BrokerError("Kafka at k:9092: reading settings failed: CLUSTER_AUTHORIZATION_FAILED")
+
+    monkeypatch.setattr(job, "TopicAdmin", Silent)
+    monkeypatch.setattr(job, "probe", lambda _: None)
+    topic, brokers = job.check(Settings(kafka=Kafka(brokers="k:9092")))
+    assert (topic.state, brokers.place, brokers.state) == ("ok", "brokers", "unknown")
+    assert "CLUSTER_AUTHORIZATION_FAILED; allow this user DescribeConfigs" in brokers.meaning
 
 
 def test_other_partitions_than_wanted_are_a_difference_and_no_breach_of_the_design() -> None:
