@@ -183,16 +183,17 @@ class _Lane:
         )
         self._sequence += 1
         if len(picture.jpeg) > FRAME_BYTES:
-            self._too_large += 1
             self._failed += 1
+            self._too_large += 1
         elif not sender.send(self.camera.partition, key, value, headers, self._delivered):
             self._failed += 1
         return True
 
     def counts(self) -> CameraCounts:
         """What became of the frames that came due."""
-        # sent and failed are read first: what is counted meanwhile may only make more seem under way
-        sent, failed, too_large = self._sent, self._failed, self._too_large
+        # a part is read before its whole: what is counted meanwhile may only make more seem failed, or under way
+        too_large = self._too_large
+        sent, failed = self._sent, self._failed
         return CameraCounts(self._sequence, sent, failed, too_large)
 
     def _delivered(self, arrived: bool) -> None:

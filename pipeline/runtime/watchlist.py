@@ -29,7 +29,7 @@ CHUNK: Final = 500
 READ_SECONDS: Final = 60.0
 SEGMENT_SECONDS: Final = next(int(topic.config["segment.ms"]) / 1000 for topic in TOPICS if topic.name == WATCHLIST)
 SEGMENT_MARGIN_SECONDS: Final = 0.25
-"""More than the clocks of a command's records can differ by."""
+"""So that the age is beyond doubt, which Kafka takes from the records' times in whole milliseconds."""
 LOOK_SECONDS: Final = 0.05
 
 Progress = Callable[[int, int], None]
@@ -129,12 +129,12 @@ def remove(settings: Settings, entry: str) -> None:
     _write(connection, [removal])
 
 
-def close_segment(settings: Settings, wait: Callable[[float], None] = time.sleep) -> None:
+def close_segment(settings: Settings) -> None:
     """Make Kafka close the segment that the last removal lies in, so that it is compacted; takes five seconds.
 
     Only a record that comes when the segment is old enough closes it. Runs write such heartbeats, but none may be up.
     """
-    wait(SEGMENT_SECONDS + SEGMENT_MARGIN_SECONDS)
+    time.sleep(SEGMENT_SECONDS + SEGMENT_MARGIN_SECONDS)
     _write(connection_of(settings), [codec.encode_heartbeat()])
 
 
