@@ -13,10 +13,17 @@ class CameraCounts(msgspec.Struct, frozen=True):
     sent: int = 0
     """Frames that the broker acknowledged."""
     failed: int = 0
-    """Frames that were refused, or not acknowledged in time."""
+    """Frames that were too large or refused, or not acknowledged in time."""
+    too_large: int = 0
+    """Of the failed, those larger than a frame may be; they were not sent."""
 
     def __add__(self, other: "CameraCounts") -> "CameraCounts":
-        return CameraCounts(self.intended + other.intended, self.sent + other.sent, self.failed + other.failed)
+        return CameraCounts(
+            self.intended + other.intended,
+            self.sent + other.sent,
+            self.failed + other.failed,
+            self.too_large + other.too_large,
+        )
 
     @property
     def under_way(self) -> int:

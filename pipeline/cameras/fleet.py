@@ -13,6 +13,7 @@ from typing import Final
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.source import Absence, FrameSender, Picture, PictureSource
 from pipeline.catalog import metrics
+from pipeline.catalog.topics import FRAME_BYTES
 from pipeline.ports import Telemetry
 from pipeline.records import Frame
 from pipeline.wire import frames
@@ -136,7 +137,7 @@ class Fleet:
         for index, lane in enumerate(self._lanes):
             before, after = self._reported[index], lane.counts()
             self._reported[index] = after
-            for state in ("intended", "sent", "failed"):
+            for state in ("intended", "sent", "failed", "too_large"):
                 if more := getattr(after, state) - getattr(before, state):
                     self._telemetry.count(metrics.CAMERA_FRAMES, more, state=state, place=lane.camera.id)
 
@@ -152,6 +153,7 @@ class _Lane:
         self._picture: Picture | None = None
         self._sent = 0
         self._failed = 0
+        self._too_large = 0
 
     def begin(self, start_ns: int) -> int:
         """Set the instant that the camera's offsets count from; returns when to come to it first."""
@@ -168,7 +170,10 @@ class _Lane:
         return now_ns + RETRY_NS if picture is Absence.NOT_YET else None
 
     def send(self, sender: FrameSender) -> bool:
-        """Hand the picture that is due to the sender; False if there is none."""
+        """Hand the picture that is due to the sender; False if there is none.
+
+        One larger than a frame may be has failed: every consumer would set it aside, if Kafka took it at all.
+        """
         if self._picture is None:
             return False
         picture, self._picture = self._picture, None
@@ -177,15 +182,19 @@ class _Lane:
             Frame(self.camera.id, self._camera_run, self._sequence, capture_ns, picture.jpeg)
         )
         self._sequence += 1
-        if not sender.send(self.camera.partition, key, value, headers, self._delivered):
+        if len(picture.jpeg) > FRAME_BYTES:
+            self._failed += 1
+            self._too_large += 1
+        elif not sender.send(self.camera.partition, key, value, headers, self._delivered):
             self._failed += 1
         return True
 
     def counts(self) -> CameraCounts:
         """What became of the frames that came due."""
-        # sent and failed are read first: what is counted meanwhile may only make more seem under way
+        # a part is read before its whole: what is counted meanwhile may only make more seem failed, or under way
+        too_large = self._too_large
         sent, failed = self._sent, self._failed
-        return CameraCounts(self._sequence, sent, failed)
+        return CameraCounts(self._sequence, sent, failed, too_large)
 
     def _delivered(self, arrived: bool) -> None:
         if arrived:

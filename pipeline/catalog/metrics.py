@@ -73,7 +73,8 @@ FRACTION_SEARCHED: Final = Metric(
     "lamppost_fraction_searched", Kind.GAUGE, "Share of the watchlist's shards that answered the last search."
 )
 CAMERA_FRAMES: Final = Metric(
-    "lamppost_camera_frames", Kind.COUNTER, "Frames by what the producer did: intended, sent, failed.",
+    "lamppost_camera_frames", Kind.COUNTER,
+    "Frames by what the producer did: intended, sent, failed, and of the failed those too_large.",
     ("state", "place"),
 )  # fmt: skip
 CAMERA_LATENESS_SECONDS: Final = Metric(

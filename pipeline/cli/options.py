@@ -23,6 +23,10 @@ Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of e
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of vision workers.")]
 Shards = Annotated[int | None, typer.Option("--shards", metavar="N", help="Number of watchlist shards.")]
 Partitions = Annotated[int | None, typer.Option("--partitions", metavar="N", help="Partitions of the frames topic.")]
+Replication = Annotated[
+    int | None,
+    typer.Option("--replication", metavar="N", help="Replicas of each topic; three, or one per broker, if not given."),
+]
 ListId = Annotated[str | None, typer.Option("--list", metavar="ID", help="List that the entries belong to.")]
 
 

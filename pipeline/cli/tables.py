@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "missing": "yellow", "drift": "bold red"}
+_STYLES = {
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+    "missing": "yellow",
+    "drift": "bold red",
+    "unknown": "yellow",
+}
 
 
 def show(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

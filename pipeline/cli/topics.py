@@ -1,21 +1,34 @@
 """Commands about the topics."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from pipeline.cli.options import Brokers, Partitions, SettingsFile, Verbose, examples, settings_of
+from pipeline.cli.options import Brokers, Partitions, Replication, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import LamppostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.runtime.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Create the topics, and show them with what departs from the design.",
-    epilog=examples("lamppost topics create --brokers kafka:9092", "lamppost topics show --brokers kafka:9092"),
+    help="Create the topics, show them, and check that they and their brokers are as designed.",
+    epilog=examples("lamppost topics create --brokers kafka:9092", "lamppost topics check --brokers kafka:9092"),
 )
 
 
-@app.command(epilog=examples("lamppost topics create --brokers kafka:9092 --partitions 8"))
+@app.command(
+    epilog=examples(
+        "lamppost topics create --brokers kafka:9092",
+        "lamppost topics create --brokers kafka:9092 --partitions 8 --replication 3",
+    )
+)
 def create(
     brokers: Brokers = None,
     partitions: Partitions = None,
+    replication: Replication = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -23,12 +36,7 @@ def create(
 
     Ends with code 1 if one of those is not as it would have been created.
     """
-    settings = settings_of(
-        settings_file,
-        brokers=("kafka.brokers", brokers),
-        partitions=("run.partitions", partitions),
-        workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
-    )
+    settings = _settings(settings_file, brokers, partitions, replication)
     from pipeline.runtime import topics as job
 
     for topic, made in job.create(settings):
@@ -36,9 +44,37 @@ def create(
     if differences := job.differences(settings):
         said = "; ".join(f"{line.topic} has {line.found}" for line in differences)
         raise LamppostError(
-            f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away) and kafka-configs.sh "
-            f"--alter changes a setting; or delete the topic, with what it holds, and create it again"
+            f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away), kafka-configs.sh "
+            f"--alter changes a setting and kafka-reassign-partitions.sh the replicas; or delete the topic, with what "
+            f"it holds, and create it again"
         )
+
+
+@app.command(
+    epilog=examples(
+        "lamppost topics check --brokers kafka:9092",
+        "lamppost topics check --brokers kafka:9092 --partitions 8 --replication 3",
+    )
+)
+def check(
+    brokers: Brokers = None,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    settings_file: SettingsFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Check topics and brokers: everything that is not as designed, and what that means for pictures and templates.
+
+    Ends with code 1 if there is anything, a topic that is missing or a broker that does not tell its settings among it.
+    Tab-separated where the output is no terminal.
+    """
+    settings = _settings(settings_file, brokers, partitions, replication)
+    from pipeline.cli import tables
+    from pipeline.runtime import topics as job
+
+    found = job.check(settings)
+    tables.show(("place", "state", "setting", "found", "wanted", "what it means"), found)
+    raise typer.Exit(0 if all(each.state == job.OK for each in found) else 1)
 
 
 @app.command(epilog=examples("lamppost topics show --brokers kafka:9092"))
@@ -47,9 +83,19 @@ def show(
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show each topic's partitions and replicas, and every setting that is not the design's."""
+    """Show each topic's partitions and replicas, and every setting that is not the design's; never fails for it."""
     settings = settings_of(settings_file, brokers=("kafka.brokers", brokers))
     from pipeline.cli import tables
     from pipeline.runtime import topics as job
 
     tables.show(("topic", "state", "found"), job.show(settings))
+
+
+def _settings(file: "Path | None", brokers: str | None, partitions: int | None, replication: int | None) -> "Settings":
+    return settings_of(
+        file,
+        brokers=("kafka.brokers", brokers),
+        partitions=("run.partitions", partitions),
+        replication=("kafka.replication", replication),
+        workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
+    )

@@ -13,7 +13,7 @@ from rich.console import Console
 from pipeline.cameras.counts import CameraCounts, summed
 from pipeline.cameras.naming import camera_ids
 from pipeline.cameras.plan import AnyCamera, FleetPlan, FolderCamera, SyntheticCamera, VideoCamera
-from pipeline.catalog.topics import FRAMES, TOPICS
+from pipeline.catalog.topics import FRAME_BYTES, FRAMES, TOPICS
 from pipeline.errors import BrokerError, InputError
 from pipeline.runtime import settings as chosen
 from pipeline.runtime.camera_job import CameraJob, CameraStatus
@@ -122,8 +122,14 @@ def progress_line(status: CameraStatus, now_ns: int, before: CameraCounts) -> st
 
 
 def damage_lines(status: CameraStatus) -> list[str]:
-    """What could not be shown of folders and video files."""
+    """What could not be shown of folders and video files, and what was too large to be sent."""
     lines = list(status.losses)
+    lines += [
+        f"{camera}: {counted(counts.too_large, 'picture')} of more than {FRAME_BYTES:,} bytes not sent; "
+        f"lower cameras.width and cameras.height"
+        for camera, counts in sorted(status.counts.items())
+        if counts.too_large
+    ]
     if status.damaged:
         first = f"first {status.damaged[0]}" if len(status.damaged) > 1 else status.damaged[0]
         lines.append(f"skipped {counted(len(status.damaged), 'picture')} that cannot be decoded: {first}")

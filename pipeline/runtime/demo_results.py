@@ -169,7 +169,8 @@ def _problems(finished: Finished, counts: CameraCounts) -> list[str]:
     if finished.custody.alerts != len(finished.alerts):
         problems.append(f"the receipts speak of {finished.custody.alerts} alerts, and {len(finished.alerts)} were read")
     if counts.failed:
-        problems.append(f"{counts.failed} frames did not reach Kafka")
+        large = f", {counts.too_large} of them since they are larger than a frame may be" if counts.too_large else ""
+        problems.append(f"{counts.failed} frames did not reach Kafka{large}")
     return problems + [str(failure) for failure in finished.failures]
 
 

@@ -1,6 +1,6 @@
 """The doctor's look at Kafka and Ray, if their addresses are set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 from pipeline.catalog.topics import TOPICS
@@ -8,9 +8,9 @@ from pipeline.errors import BrokerError, ClusterError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.doctor_checks import Finding, Status
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.topics import lines_of
+from pipeline.runtime.topics import DRIFT, MISSING, lines_of
 from pipeline.runtime.words import counted
-from pipeline.streams.deletion import broker_advice
+from pipeline.streams.deletion import BrokerAdvice, broker_advice
 from pipeline.streams.probe import probe
 from pipeline.streams.topics import TopicAdmin
 
@@ -69,20 +69,35 @@ def _broker_settings(admin: TopicAdmin) -> list[Finding]:
     return judge_broker_settings(settings)
 
 
-def judge_broker_settings(settings: Mapping[str, str]) -> list[Finding]:
-    """A warning for each setting of the broker on which a promise of Lamppost depends."""
+def judge_broker_settings(brokers: Mapping[int, Mapping[str, str]]) -> list[Finding]:
+    """A warning for each setting on which a promise of Lamppost depends; settings of each broker, by its id."""
+    having: dict[BrokerAdvice, list[int]] = {}
+    for number, settings in brokers.items():
+        for advice in broker_advice(settings):
+            having.setdefault(advice, []).append(number)
     warnings = [
-        Finding("broker settings", Status.WARN, f"{each.setting}={each.found}: {each.why}", f"set it to {each.wanted}")
-        for each in broker_advice(settings)
+        Finding(
+            "broker settings",
+            Status.WARN,
+            f"{advice.setting}={advice.found}{_on(numbers, len(brokers))}: {advice.why}",
+            f"set it to {advice.wanted}",
+        )
+        for advice, numbers in having.items()
     ]
     return warnings or [Finding("broker settings", Status.OK, "deletion and take-over are as quick as promised")]
 
 
+def _on(numbers: Sequence[int], brokers: int) -> str:
+    """Which brokers, if it is not all."""
+    return "" if len(numbers) == brokers else f" on broker {', '.join(map(str, numbers))}"
+
+
 def _topics(admin: TopicAdmin) -> list[Finding]:
     lines = [line for state in admin.describe(TOPICS) for line in lines_of(state)]
+    advice = {MISSING: "lamppost topics create", DRIFT: "lamppost topics check says what it means; alter the setting"}
     warnings = [
-        Finding("topics", Status.WARN, f"{line.topic}: {line.found}", "lamppost topics create, or alter the setting")
+        Finding("topics", Status.WARN, f"{line.topic}: {line.found}", advice[line.status])
         for line in lines
-        if line.status != "ok"
+        if line.status in advice
     ]
     return warnings or [Finding("topics", Status.OK, f"{len(lines)} as designed")]

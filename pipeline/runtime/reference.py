@@ -10,10 +10,12 @@ from pathlib import Path
 
 from pipeline.catalog import metrics
 from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
+from pipeline.catalog.topics import FRAME_BYTES, RECORD_BYTES, TOPICS, Topic, insync_of, replication_on
 from pipeline.runtime.evaluation_results import evaluation_schema
 from pipeline.runtime.live_cohorts import live_cohorts_schema
 from pipeline.runtime.settings_reference import as_markdown
 from pipeline.runtime.summary import summary_schema
+from pipeline.streams.deletion import CHECK_INTERVAL_MS, CLEANER_BACKOFF_MS, longest_stay_ms
 
 
 def metrics_page() -> str:
@@ -48,6 +50,65 @@ def difficulties_page() -> str:
     )
 
 
+def topics_page() -> str:
+    """The page docs/topics.md: the topics with all that is set of them, and what is promised of their deletion."""
+    rows = [
+        f"| `{topic.name}` | {topic.purpose} | {topic.key} | {_partitions(topic)} | {_kept(topic)} |"
+        for topic in TOPICS
+    ]
+    settings = [
+        f"| `{topic.name}` | `{name}` | `{value}` |" for topic in TOPICS for name, value in topic.config.items()
+    ]
+    replicas = [
+        f"| {brokers} | {replication_on(brokers)} | {insync_of(replication_on(brokers))} |" for brokers in (1, 2, 3)
+    ]
+    promises = [
+        f"| {each.what} | `{topic.name}` | {each.since} | {each.within_seconds} s | "
+        f"{longest_stay_ms(topic, topic.config) / 1000:.0f} s |"
+        for topic in TOPICS
+        if (each := topic.deletion) is not None
+    ]
+    return "\n".join(
+        [
+            _TOPICS_PREFACE,
+            "| topic | what it holds | key | partitions | kept |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            _TOPICS_REPLICATION,
+            "| brokers | replicas | `min.insync.replicas` |",
+            "|---|---|---|",
+            *replicas,
+            "",
+            _TOPICS_SETTINGS,
+            "| topic | setting | value |",
+            "|---|---|---|",
+            *settings,
+            "",
+            _TOPICS_LIMITS,
+            _TOPICS_DELETION,
+            "| what | topic | counted from | gone within | at the latest by these settings |",
+            "|---|---|---|---|---|",
+            *promises,
+            "",
+            _TOPICS_END,
+        ]
+    )
+
+
+def _partitions(topic: Topic) -> str:
+    if topic.partitions is not None:
+        return str(topic.partitions)
+    return "`run.partitions`" if topic.follows is None else f"as `{topic.follows}`, or more"
+
+
+def _kept(topic: Topic) -> str:
+    if topic.config["cleanup.policy"] == "compact":
+        return "the last record of each key"
+    seconds = int(topic.config["retention.ms"]) // 1000
+    return f"{seconds // 86_400} days" if seconds >= 86_400 else f"{seconds} s"
+
+
 def _cell(value: object) -> str:
     return f"{value[0]:g} … {value[1]:g}" if isinstance(value, tuple) else str(value)
 
@@ -56,6 +117,7 @@ def pages() -> Mapping[str, str]:
     """File name in docs/ to text."""
     return {
         "settings.md": as_markdown(),
+        "topics.md": topics_page(),
         "difficulties.md": difficulties_page(),
         "metrics.md": metrics_page(),
         "cohorts.schema.json": json.dumps(live_cohorts_schema(), indent=2) + "\n",
@@ -102,6 +164,53 @@ _DIFFICULTIES_PREFACE = """# Difficulties
 How hard a place is for a camera, as data (`pipeline/catalog/difficulties.py`, where each field says what it is). Shares
 are of the people who pass. Two numbers are the ends of an even distribution, or, for exposure and warmth, mean and
 standard deviation of a normal one. Everything is drawn from the seed, so a picture can be made again anywhere.
+"""
+
+_TOPICS_PREFACE = """# Topics
+
+The topics as data (`pipeline/catalog/topics.py`). `lamppost topics create` makes those that are missing and leaves the
+others as they are, so it may run as often as you like. `lamppost topics show` says what is there, and never fails for
+it. `lamppost topics check` is for scripts: it lists every topic and every broker with all that departs from this page,
+says what that means for pictures and templates, and ends with code 1 if there is anything:
+
+```
+$ lamppost topics check --brokers kafka:9092 --partitions 8
+place      state  setting                          found    wanted         what it means
+frames     drift  retention.ms                     -1       120000         pictures stay in the files for ever; 180 s …
+watchlist  ok                                      1 partition, 3 replicas
+…
+broker 2   drift  log.retention.check.interval.ms  300000   at most 10000  expired frames are deleted only when the …
+```
+
+Where the output is no terminal, columns are separated by tabs. Partitions are compared if a number is given
+(`--partitions`, `run.partitions`), replicas with `--replication` or `kafka.replication` if that is set. A broker whose
+settings this user may not read (DescribeConfigs on the cluster) is `unknown` and ends with code 1 as well.
+"""
+_TOPICS_REPLICATION = """## Replication
+
+A topic has three replicas, or as many as there are brokers when it is made; `kafka.replication` sets another number. Of
+the replicas so many have a record before it counts as written:
+"""
+_TOPICS_SETTINGS = """With other numbers `min.insync.replicas` is half of the replicas, rounded up.
+
+## Settings
+"""
+_TOPICS_LIMITS = f"""## Limits
+
+A picture has {FRAME_BYTES:,} bytes at most (4 MiB). A record of `frames`, and so `max.message.bytes`, the producer's
+`message.max.bytes` and the consumer's `fetch.message.max.bytes`, may have {RECORD_BYTES:,}: Kafka's limits count key,
+headers and framing as well. The broker's own `message.max.bytes` does not matter, since the topic's stands over it;
+`socket.request.max.bytes` does, and is checked. A picture over the limit fails at its camera, which counts it
+(`lamppost_camera_frames_total{{state="too_large"}}`) and says so at its end; one of another producer's that fits into a
+record becomes a dead letter.
+"""
+_TOPICS_DELETION = f"""## Deletion
+
+With brokers that look for expired segments every {CHECK_INTERVAL_MS // 1000} s (`log.retention.check.interval.ms`;
+Kafka's default is 300 s) and whose cleaner sleeps for {CLEANER_BACKOFF_MS // 1000} s at most (`log.cleaner.backoff.ms`;
+that is the default), as `lamppost doctor` and `lamppost topics check` require:
+"""
+_TOPICS_END = """[Deletion](deletion.md) says how that comes about, and how it is measured in the brokers' files.
 """
 
 if __name__ == "__main__":

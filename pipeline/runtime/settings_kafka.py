@@ -91,7 +91,7 @@ class Kafka(Section):
     group_protocol: Literal["consumer", "classic"] = "consumer"
     """Group protocol; `classic` for brokers older than 4.0."""
     replication: Count | None = None
-    """Replicas of each topic that Lamppost creates; None: the broker's default."""
+    """Replicas of each topic that Lamppost creates; None: three, or as many as there are brokers if these are fewer."""
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
     security: Security = Security()

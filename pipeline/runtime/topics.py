@@ -1,16 +1,24 @@
-"""The job behind ``lamppost topics``: make the catalogue's topics, and show how a cluster's differ."""
+"""The job behind ``lamppost topics``: make the catalogue's topics, show them, and find how a cluster's differ."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from pipeline.catalog.topics import ALERTS, DEAD_LETTERS, FRAMES, TOPICS
+from pipeline.catalog.topics import FRAMES, TOPICS
 from pipeline.errors import BrokerError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.words import counted
 from pipeline.streams.client import Connection
+from pipeline.streams.deletion import BrokerAdvice, broker_advice, longest_stay_ms, pace_of, stay_told
+from pipeline.streams.drift import PARTITIONS, REPLICAS, Drift, TopicState
 from pipeline.streams.probe import probe
-from pipeline.streams.topics import Drift, TopicAdmin, TopicState
+from pipeline.streams.topics import TopicAdmin
+
+MS: Final = 1000
+OK: Final = "ok"
+MISSING: Final = "missing"
+DRIFT: Final = "drift"
+UNKNOWN: Final = "unknown"
 
 
 class Creation(NamedTuple):
@@ -29,6 +37,20 @@ class Line(NamedTuple):
     found: str
 
 
+class Checked(NamedTuple):
+    """A topic or a broker that is as the catalogue has it, or one way in which it is not."""
+
+    place: str
+    """A topic's name, or ``broker`` with its id."""
+    state: str
+    """ok, missing, drift, or unknown if the broker does not tell."""
+    setting: str = ""
+    found: str = ""
+    wanted: str = ""
+    meaning: str = ""
+    """What it leads to, or what to do about it; empty if it keeps nothing from being deleted, lost or written."""
+
+
 def create(settings: Settings) -> list[Creation]:
     """Make the topics that are missing; those that exist are left as they are.
 
@@ -43,10 +65,8 @@ def create(settings: Settings) -> list[Creation]:
 
 
 def differences(settings: Settings) -> list[Line]:
-    """How the topics that are there differ from the design, and from the number of partitions if one was asked for."""
-    connection = connection_of(settings)
-    wanted = settings.run.partitions if "partitions" in settings.run.model_fields_set else None
-    states = TopicAdmin(connection).describe(TOPICS, partitions=wanted)
+    """How the topics that are there differ from the design, and from partitions and replicas that were asked for."""
+    states = _described(TopicAdmin(connection_of(settings)), settings)
     return [_difference(state, drift) for state in states for drift in state.drift]
 
 
@@ -55,6 +75,51 @@ def show(settings: Settings) -> list[Line]:
     connection = connection_of(settings)
     probe(connection)
     return [line for state in TopicAdmin(connection).describe(TOPICS) for line in lines_of(state)]
+
+
+def check(settings: Settings) -> list[Checked]:
+    """Every topic and every broker, with all that departs from the catalogue or from what was asked for.
+
+    Of a broker's settings those count that decide what the topics hold and for how long. Raises BrokerError if Kafka
+    cannot be reached.
+    """
+    connection = connection_of(settings)
+    probe(connection)
+    admin = TopicAdmin(connection)
+    states = _described(admin, settings)
+    found = [each for state in states for each in checked_topic(state)]
+    try:
+        brokers = admin.broker_settings()
+    except BrokerError as error:
+        advice = f"{error}; allow this user DescribeConfigs on the cluster"
+        return [
+            *found,
+            Checked("brokers", UNKNOWN, meaning=f"whether anything is deleted in time is not known: {advice}"),
+        ]
+    return found + [each for number, told in brokers.items() for each in checked_broker(number, told, states)]
+
+
+def checked_topic(state: TopicState) -> list[Checked]:
+    """What there is to say of one topic."""
+    if not state.exists:
+        return [Checked(state.name, MISSING, meaning="make it with `lamppost topics create`")]
+    if not state.drift:
+        return [Checked(state.name, OK, found=_size(state))]
+    return [
+        Checked(state.name, DRIFT, each.setting, each.found or "unset", each.wanted, each.consequence)
+        for each in state.drift
+    ]
+
+
+def checked_broker(number: int, settings: Mapping[str, str], states: Sequence[TopicState]) -> list[Checked]:
+    """What there is to say of a broker's settings, with how long that makes what the topics hold stay there."""
+    place = f"broker {number}"
+    found = [
+        Checked(place, DRIFT, each.setting, each.found, each.wanted, _meaning(each, states))
+        for each in broker_advice(settings)
+        if each.about_topics
+    ]
+    return found or [Checked(place, OK)]
 
 
 def require_topics(connection: Connection) -> int:
@@ -73,7 +138,7 @@ def topics_problem(states: Sequence[TopicState]) -> str:
     if missing := [state.name for state in states if not state.exists]:
         return f"has no topic {', '.join(missing)}; make it with `lamppost topics create`"
     counts = {state.name: state.partitions for state in states}
-    for name in (ALERTS, DEAD_LETTERS):
+    for name in (topic.name for topic in TOPICS if topic.follows == FRAMES):
         if counts[name] < counts[FRAMES]:
             return (
                 f"has {counts[name]} partition(s) of {name} and {counts[FRAMES]} of {FRAMES}, which it follows; "
@@ -86,16 +151,39 @@ def topics_problem(states: Sequence[TopicState]) -> str:
 def lines_of(state: TopicState) -> list[Line]:
     """What to show of one topic."""
     if not state.exists:
-        return [Line(state.name, "missing", f"{state.purpose}; make it with `lamppost topics create`")]
-    size = f"{state.purpose}; {counted(state.partitions, 'partition')}, {counted(state.replicas, 'replica')}"
+        return [Line(state.name, MISSING, f"{state.purpose}; make it with `lamppost topics create`")]
+    size = f"{state.purpose}; {_size(state)}"
     drift = [_difference(state, drift) for drift in state.drift]
-    return [Line(state.name, "ok" if not drift else "drift", size), *drift]
+    return [Line(state.name, OK if not drift else DRIFT, size), *drift]
+
+
+def _described(admin: TopicAdmin, settings: Settings) -> list[TopicState]:
+    """The topics, compared with the numbers that were asked for; a default was not."""
+    wanted = settings.run.partitions if "partitions" in settings.run.model_fields_set else None
+    return admin.describe(TOPICS, partitions=wanted, replication=settings.kafka.replication)
 
 
 def _difference(state: TopicState, drift: Drift) -> Line:
-    wanted = f"{drift.wanted} wanted" if drift.setting == "partitions" else f"the design says {drift.wanted}"
-    return Line(
-        state.name,
-        "drift",
-        f"{drift.setting}={drift.found or 'unset'}, {wanted}" + (f": {drift.consequence}" if drift.consequence else ""),
-    )
+    of_design = drift.setting not in {PARTITIONS, REPLICAS}
+    wanted = f"the design says {drift.wanted}" if of_design else f"{drift.wanted} wanted"
+    consequence = f": {drift.consequence}" if drift.consequence else ""
+    return Line(state.name, DRIFT, f"{drift.setting}={drift.found or 'unset'}, {wanted}{consequence}")
+
+
+def _size(state: TopicState) -> str:
+    return f"{counted(state.partitions, 'partition')}, {counted(state.replicas, 'replica')}"
+
+
+def _meaning(advice: BrokerAdvice, states: Sequence[TopicState]) -> str:
+    """Why a setting matters, and which promises it breaks by itself on the topics as they are."""
+    pace, catalogue = pace_of({advice.setting: advice.found}), {topic.name: topic for topic in TOPICS}
+    broken = []
+    for state in states:
+        topic = catalogue[state.name]
+        if not state.exists or topic.deletion is None:
+            continue
+        allowed, stay = topic.deletion.within_seconds * MS, longest_stay_ms(topic, state.settings)
+        slowed = longest_stay_ms(topic, state.settings, pace)
+        if slowed > max(allowed, stay):
+            broken.append(stay_told(topic, slowed, allowed))
+    return "; ".join([advice.why, *broken])

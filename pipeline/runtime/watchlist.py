@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pipeline.catalog.topics import WATCHLIST
+from pipeline.catalog.topics import TOPICS, WATCHLIST
 from pipeline.errors import InputError, WatchlistError
 from pipeline.records import ConsumedRecord, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.connections import connection_of
@@ -27,6 +27,9 @@ from pipeline.wire import watchlist as codec
 CHUNK: Final = 500
 """Entries per call of the writer; progress moves on after each."""
 READ_SECONDS: Final = 60.0
+SEGMENT_SECONDS: Final = next(int(topic.config["segment.ms"]) / 1000 for topic in TOPICS if topic.name == WATCHLIST)
+SEGMENT_MARGIN_SECONDS: Final = 0.25
+"""So that the age is beyond doubt, which Kafka takes from the records' times in whole milliseconds."""
 LOOK_SECONDS: Final = 0.05
 
 Progress = Callable[[int, int], None]
@@ -124,6 +127,15 @@ def remove(settings: Settings, entry: str) -> None:
     if entry not in there.entries and entry not in there.refused:
         raise InputError(f"nobody on the watchlist has the id {entry!r}; `lamppost watchlist show` lists the ids")
     _write(connection, [removal])
+
+
+def close_segment(settings: Settings) -> None:
+    """Make Kafka close the segment that the last removal lies in, so that it is compacted; takes five seconds.
+
+    Only a record that comes when the segment is old enough closes it. Runs write such heartbeats, but none may be up.
+    """
+    time.sleep(SEGMENT_SECONDS + SEGMENT_MARGIN_SECONDS)
+    _write(connection_of(settings), [codec.encode_heartbeat()])
 
 
 def listing(settings: Settings) -> tuple[list[Listed], list[str]]:

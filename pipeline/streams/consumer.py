@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.catalog.topics import RECORD_BYTES
 from pipeline.errors import BrokerError
 from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
@@ -271,7 +272,7 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         "auto.offset.reset": "error",
         "max.poll.interval.ms": 120_000,
         "queued.max.messages.kbytes": prefetch_kib,
-        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "fetch.message.max.bytes": RECORD_BYTES,
         "fetch.max.bytes": 16 * 1024 * 1024,
         # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
         "fetch.queue.backoff.ms": 10,

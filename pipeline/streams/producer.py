@@ -5,10 +5,15 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from pipeline.catalog.topics import RECORD_BYTES
 from pipeline.streams.client import Connection, Notices, broker_error
 
 QUEUE_KIB: Final = 64 * 1024
 DELIVERY_SECONDS: Final = 5.0
+
+_GIVEN_UP: Final = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+"""How frames fail that no broker refused."""
+_ADVICE: Final = {KafkaError.MSG_SIZE_TOO_LARGE: "; `lamppost topics check` says which limit the topic should have"}
 
 Delivered = Callable[[bool], None]
 """Called once per frame with whether the broker has it, from `serve`, `send` or `flush`."""
@@ -37,6 +42,7 @@ class FrameProducer:
         self._sent = 0
         self._failed = 0
         self._waiting = 0
+        self._refusal = ""
         self._producer = connection.open(
             open_producer,
             self._notices,
@@ -45,7 +51,7 @@ class FrameProducer:
                 "compression.type": "none",  # a JPEG does not get smaller
                 "linger.ms": 5,
                 "batch.size": 1024 * 1024,
-                "message.max.bytes": 4 * 1024 * 1024,
+                "message.max.bytes": RECORD_BYTES,
                 "queue.buffering.max.kbytes": queue_kib,
                 "delivery.timeout.ms": int(delivery_timeout * 1000),
                 "socket.send.buffer.bytes": 1024 * 1024,
@@ -116,7 +122,9 @@ class FrameProducer:
     @property
     def trouble(self) -> str:
         """Why frames do not arrive, as far as the client knows; empty if they do."""
-        return f"Kafka at {self._brokers}: {self._notices.cause()}" if self._notices.down_since is not None else ""
+        if self._notices.down_since is not None:
+            return f"Kafka at {self._brokers}: {self._notices.cause()}"
+        return self._refusal
 
     def flush(self, deadline: float) -> int:
         """Wait up to `deadline` seconds for what is under way; returns how many frames still are."""
@@ -132,9 +140,14 @@ class FrameProducer:
         self._waiting -= 1
         if error is None:
             self._sent += 1
+            self._refusal = ""
             self._notices.reached()
-        else:
-            self._failed += 1
+            return
+        self._failed += 1
+        if error.code() not in _GIVEN_UP:
+            self._refusal = str(broker_error(self._brokers, f"publishing to {self._topic}", error)) + _ADVICE.get(
+                error.code(), ""
+            )
 
     def _noting(self, on_delivery: Delivered) -> Callable[[KafkaError | None, Message], None]:
         def note(error: KafkaError | None, message: Message) -> None:

@@ -1,8 +1,8 @@
 """Making the topics of the catalogue, and comparing those of a cluster with it."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -13,41 +13,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # missing in 
     ResourceType,
 )
 
-from pipeline.catalog.topics import Topic
+from pipeline.catalog.topics import Topic, replication_on, settings_of
 from pipeline.errors import BrokerError
 from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error
-from pipeline.streams.deletion import deletion_problem
+from pipeline.streams.drift import Asked, TopicState, topic_state
 
 ASK_SECONDS: Final = 10.0
 BROKER_SECONDS: Final = 2.0
 """How long one broker of several is waited for before it is asked again."""
 RETRY_SECONDS: Final = 0.05
-BROKER_DEFAULT: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A way in which a topic differs from the catalogue."""
-
-    setting: str
-    wanted: str
-    found: str
-    consequence: str = ""
-    """What it leads to, if it keeps records from being deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicState:
-    """A topic as the cluster has it."""
-
-    name: str
-    purpose: str
-    exists: bool
-    partitions: int = 0
-    replicas: int = 0
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """Those that the catalogue states, as they are found."""
-    drift: tuple[Drift, ...] = ()
 
 
 class TopicAdmin:
@@ -62,16 +36,12 @@ class TopicAdmin:
     def create(self, topics: Iterable[Topic], *, partitions: int, replication: int | None = None) -> list[str]:
         """Make the topics that are missing; returns their names.
 
-        `partitions` is for topics of which the catalogue states no number; `replication` None is the broker's default.
-        A topic that exists is left as it is: `describe` says how it differs.
+        `partitions` is for topics of which the catalogue states no number; `replication` None is the catalogue's, on as
+        many brokers as there are. A topic that exists is left as it is: `describe` says how it differs.
         """
+        replicas = replication_on(len(self._metadata().brokers)) if replication is None else replication
         wanted = [
-            NewTopic(
-                topic.name,
-                topic.partitions or partitions,
-                BROKER_DEFAULT if replication is None else replication,
-                config=dict(topic.config),
-            )
+            NewTopic(topic.name, topic.partitions or partitions, replicas, config=settings_of(topic, replicas))
             for topic in topics
         ]
         made: list[str] = []
@@ -88,30 +58,45 @@ class TopicAdmin:
         self._await_leaders(made)
         return made
 
-    def describe(self, topics: Sequence[Topic], *, partitions: int | None = None) -> list[TopicState]:
-        """Each topic as it is, with its drift; `partitions` None does not compare the number of partitions."""
-        try:
-            found = self._admin.list_topics(timeout=ASK_SECONDS).topics
-        except KafkaException as error:
-            raise self._error("connection", error) from error
+    def describe(
+        self, topics: Sequence[Topic], *, partitions: int | None = None, replication: int | None = None
+    ) -> list[TopicState]:
+        """Each topic as it is, with its drift.
+
+        `partitions` None does not compare the number of partitions, except with that of a topic that is followed;
+        `replication` None compares with the catalogue's, on as many brokers as there are.
+        """
+        metadata = self._metadata()
+        found, asked = metadata.topics, Asked(len(metadata.brokers), partitions, replication)
         settings = self._settings(
             [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics if topic.name in found]
         )
         return [
-            topic_state(topic, found[topic.name], settings[topic.name], partitions)
+            topic_state(
+                topic,
+                found[topic.name],
+                settings[topic.name],
+                asked,
+                len(found[topic.follows].partitions) if topic.follows in found else None,
+            )
             if topic.name in found
             else TopicState(topic.name, topic.purpose, exists=False)
             for topic in topics
         ]
 
-    def broker_settings(self) -> dict[str, str]:
-        """The settings of the broker that answers first; BrokerError also if this user may not read them."""
+    def broker_settings(self) -> dict[int, dict[str, str]]:
+        """The settings of every broker, by its id; BrokerError also if this user may not read them."""
+        # each broker answers for itself, and the client asks for one in a call
+        return {
+            number: self._settings([ConfigResource(ResourceType.BROKER, str(number))])[str(number)]
+            for number in sorted(self._metadata().brokers)
+        }
+
+    def _metadata(self) -> Any:
         try:
-            nodes = self._admin.list_topics(timeout=ASK_SECONDS).brokers
+            return self._admin.list_topics(timeout=ASK_SECONDS)
         except KafkaException as error:
             raise self._error("connection", error) from error
-        resource = ConfigResource(ResourceType.BROKER, str(min(nodes)))
-        return self._settings([resource])[resource.name]
 
     def _await_leaders(self, names: Sequence[str]) -> None:
         """Wait until every broker shows topics that were just made: the answer comes before their metadata follow."""
@@ -123,11 +108,7 @@ class TopicAdmin:
 
     def _addresses(self) -> list[str]:
         """host:port of each broker, as it tells it to clients; one that has died is not among them for long."""
-        try:
-            brokers = self._admin.list_topics(timeout=ASK_SECONDS).brokers
-        except KafkaException as error:
-            raise self._error("connection", error) from error
-        return [f"{each.host}:{each.port}" for each in brokers.values()]
+        return [f"{each.host}:{each.port}" for each in self._metadata().brokers.values()]
 
     def _unknown_at(self, address: str, names: Sequence[str]) -> list[str]:
         """Which topics the broker at `address` shows no leaders of; all if it does not answer."""
@@ -168,34 +149,3 @@ class TopicAdmin:
 
 def _has_leaders(metadata: Any) -> bool:
     return bool(metadata.partitions) and all(each.leader >= 0 for each in metadata.partitions.values())
-
-
-def topic_state(topic: Topic, metadata: Any, settings: Mapping[str, str], partitions: int | None) -> TopicState:
-    """Compare a topic of the catalogue with the cluster's metadata and settings of it."""
-    count = len(metadata.partitions)
-    replicas = min((len(each.replicas) for each in metadata.partitions.values()), default=0)
-    return TopicState(
-        topic.name,
-        topic.purpose,
-        exists=True,
-        partitions=count,
-        replicas=replicas,
-        settings={name: settings.get(name, "") for name in topic.config},
-        drift=drift(topic, settings, count, topic.partitions or partitions),
-    )
-
-
-def drift(topic: Topic, settings: Mapping[str, str], count: int, wanted_count: int | None) -> tuple[Drift, ...]:
-    """Settings that differ from the catalogue's, and others that keep what should go from being deleted."""
-    found: list[Drift] = []
-    if wanted_count is not None and count != wanted_count:
-        found.append(Drift("partitions", str(wanted_count), str(count)))
-    problem = deletion_problem(topic.config, settings)
-    for name, wanted in topic.config.items():
-        actual = settings.get(name, "")
-        if actual != wanted:
-            blamed = problem is not None and problem.setting == name
-            found.append(Drift(name, wanted, actual, problem.consequence if blamed and problem else ""))
-    if problem is not None and all(each.setting != problem.setting for each in found):
-        found.append(Drift(problem.setting, problem.wanted, problem.found, problem.consequence))
-    return tuple(found)

@@ -2,7 +2,7 @@
 
 ===================  =====================================================================================
 key                  camera id, UTF-8, 1 to 200 printable characters
-value                one JPEG
+value                one JPEG of 4 MiB at most
 ``schema-version``   ASCII digits; ``1``
 ``camera-run``       name of the producer's life, UTF-8, 1 to 200 printable characters
 ``sequence``         unsigned 64 bit, big endian; number of the intended capture instant in the camera run
@@ -17,6 +17,7 @@ import struct
 from typing import Final
 
 from pipeline.catalog.outcomes import DeadLetterReason
+from pipeline.catalog.topics import FRAME_BYTES
 from pipeline.errors import FrameError
 from pipeline.records import ConsumedRecord, Frame
 from pipeline.wire.schema import VERSION_HEADER, Headers, by_name, id_problem
@@ -27,7 +28,6 @@ SEQUENCE: Final = "sequence"
 CAPTURE_TIME: Final = "capture-time"
 EPOCH: Final = "epoch"
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 EARLIEST_NS: Final = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z: before it a camera's clock was plainly never set."""
 LATEST_AHEAD_NS: Final = 3600 * 10**9
@@ -65,7 +65,7 @@ def encode(frame: Frame) -> Encoded:
     return frame.camera.encode(), frame.jpeg, headers
 
 
-def decode(record: ConsumedRecord, max_bytes: int = MAX_BYTES) -> Frame:
+def decode(record: ConsumedRecord, max_bytes: int = FRAME_BYTES) -> Frame:
     """The frame in a record of ``frames``; raises FrameError with the dead-letter reason if there is none.
 
     The bytes are taken for a JPEG by their first marker alone: whether they decode is found out by decoding them.

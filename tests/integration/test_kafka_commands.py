@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from pipeline.catalog.topics import TOPICS
+from pipeline.catalog.topics import TOPICS, WATCHLIST
 from pipeline.cli import main
 from pipeline.runtime import doctor
 from pipeline.runtime.cameras import synthetic_cameras
 from pipeline.runtime.doctor_checks import Finding, Status
 from pipeline.runtime.settings import Cameras
-from pipeline.streams.client import Connection
+from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.reader import TopicReader
 from pipeline.synthetic.seeds import entry_id
+from pipeline.wire.watchlist import HEARTBEAT_KEY
 
 pytestmark = pytest.mark.integration
 
@@ -86,6 +88,82 @@ def test_topics_that_are_not_as_asked_for_are_no_success(lamppost: Lamppost) -> 
     assert lamppost("topics", "create")[0] == 0
 
 
+def checked(lamppost: Lamppost, *options: str) -> tuple[int, list[list[str]]]:
+    """The exit code and the rows of a check."""
+    code, out, _ = lamppost("topics", "check", *options)
+    heading, *rows = [line.split("\t") for line in out.splitlines()]
+    assert heading == ["place", "state", "setting", "found", "wanted", "what it means"]
+    return code, rows
+
+
+def test_a_check_succeeds_on_what_create_has_made_and_not_before(lamppost: Lamppost) -> None:
+    """Each topic, and the broker; a single one is enough for all that is wanted of one."""
+    code, rows = checked(lamppost)
+    assert (code, [row[:2] for row in rows[:-1]]) == (1, [[topic.name, "missing"] for topic in TOPICS])
+    assert lamppost("topics", "create", "--partitions", "3")[0] == 0
+    code, rows = checked(lamppost, "--partitions", "3", "--replication", "1")
+    assert (code, [row[1] for row in rows]) == (0, ["ok"] * (len(TOPICS) + 1))
+    assert rows[0][:4] == ["frames", "ok", "", "3 partitions, 1 replica"]
+    assert rows[-1][0] == "broker 1"
+    code, rows = checked(lamppost, "--partitions", "5", "--replication", "3")
+    assert code == 1
+    assert ["frames", "drift", "partitions", "3", "5", ""] in rows
+    assert ["custody", "drift", "replicas", "1", "3", "what it holds is lost with one broker"] in rows
+
+
+def test_a_check_says_what_keeps_pictures_and_templates(
+    lamppost: Lamppost, kafka: Connection, eventually: Callable[..., None]
+) -> None:
+    """Settings that somebody changed, each with how long it keeps them; show finds them as well and does not fail."""
+    assert lamppost("topics", "create")[0] == 0
+    admin = AdminClient({"bootstrap.servers": kafka.brokers}, logger=LOGGER)
+    for topic, name, value in (
+        ("frames", "retention.ms", "-1"),
+        ("frames", "compression.type", "gzip"),
+        ("watchlist", "max.compaction.lag.ms", "3600000"),
+    ):
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin.incremental_alter_configs([change])[change].result()
+    eventually(lambda: len([row for row in checked(lamppost)[1] if row[1] == "drift"]) == 3, "three departures")
+    code, rows = checked(lamppost)
+    assert code == 1
+    assert [row[2:] for row in rows if row[0] == "frames"] == [
+        ["retention.ms", "-1", "120000", "pictures stay in the files for ever; 180 s are promised"],
+        ["compression.type", "gzip", "producer", ""],
+    ]
+    (kept,) = [row[2:] for row in rows if row[0] == "watchlist"]
+    assert kept[:3] == ["max.compaction.lag.ms", "3600000", "5000"]
+    assert kept[3] == "removed templates stay in the files up to 3,616 s; 60 s are promised"
+    code, out, _ = lamppost("topics", "show")
+    assert (code, out.count("pictures stay in the files for ever")) == (0, 1)
+
+
+def test_a_check_finds_a_broker_that_looks_too_seldom(
+    lamppost: Lamppost, kafka: Connection, eventually: Callable[..., None]
+) -> None:
+    """The topics are as designed, and pictures would stay all the same."""
+    assert lamppost("topics", "create")[0] == 0
+    admin = AdminClient({"bootstrap.servers": kafka.brokers}, logger=LOGGER)
+    (broker,) = admin.list_topics(timeout=10).brokers
+
+    def alter(operation: AlterConfigOpType) -> None:
+        entry = ConfigEntry("log.cleaner.backoff.ms", "40000", incremental_operation=operation)
+        change = ConfigResource(ResourceType.BROKER, str(broker), incremental_configs=[entry])
+        admin.incremental_alter_configs([change])[change].result()
+
+    alter(AlterConfigOpType.SET)
+    try:
+        eventually(lambda: checked(lamppost)[0] == 1, "the change of a setting")
+        rows = checked(lamppost)[1]
+    finally:
+        alter(AlterConfigOpType.DELETE)
+    (row,) = [row for row in rows if row[1] != "ok"]
+    assert row[:5] == [f"broker {broker}", "drift", "log.cleaner.backoff.ms", "40000", "at most 15000"]
+    assert row[5].endswith("removed templates stay in the files up to 76 s; 60 s are promised")
+    eventually(lambda: checked(lamppost)[0] == 0, "the setting as it was")
+
+
 def test_a_watchlist_is_loaded_changed_and_shown(lamppost: Lamppost, tmp_path: Path) -> None:
     """The whole life of entries, seen through the commands alone."""
     lamppost("topics", "create")
@@ -102,6 +180,21 @@ def test_a_watchlist_is_loaded_changed_and_shown(lamppost: Lamppost, tmp_path: P
     ]
     code, _, err = lamppost("watchlist", "remove", "a")
     assert (code, err.count("\n")) == (3, 1)
+
+
+def test_a_removal_is_followed_by_a_record_that_closes_its_segment(
+    lamppost: Lamppost, kafka: Connection, tmp_path: Path
+) -> None:
+    """Without a run nobody else writes one, and the removed template would stay for ever."""
+    lamppost("topics", "create")
+    lamppost("watchlist", "load", people(tmp_path / "p.npz", "a"))
+    assert lamppost("watchlist", "remove", "a")[:2] == (0, "a removed\n")
+    reader = TopicReader(kafka, WATCHLIST)
+    *_, removal, last = reader.read_to(reader.ends(), 10.0)
+    reader.close()
+    assert (removal.key, removal.value, last.key) == (b"a", None, HEARTBEAT_KEY)
+    segment_ms = int(next(topic.config["segment.ms"] for topic in TOPICS if topic.name == WATCHLIST))
+    assert last.append_ns - removal.append_ns > segment_ms * 1_000_000
 
 
 def test_nothing_of_a_file_with_one_wrong_row_is_published(lamppost: Lamppost, tmp_path: Path) -> None:

@@ -144,12 +144,15 @@ def test_every_node_answers_and_has_the_settings_of_a_replicated_cluster(cluster
 
 
 def test_topics_of_the_catalogue_are_on_three_nodes_and_acknowledged_by_two(cluster: LocalKafka) -> None:
-    """Without a word about it in the settings of a run."""
-    TopicAdmin(Connection(cluster.address)).create(TOPICS, partitions=2)
+    """Without a word about it in the settings of a run, nor in the broker's own: the topics say it themselves."""
+    topics = TopicAdmin(Connection(cluster.address))
+    topics.create(TOPICS, partitions=2)
+    assert [state.drift for state in topics.describe(TOPICS)] == [()] * len(TOPICS)
     admin = AdminClient({"bootstrap.servers": cluster.address}, logger=LOGGER)
     resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in TOPICS]
     for answer in admin.describe_configs(resources).values():
-        assert answer.result(10)["min.insync.replicas"].value == "2"
+        insync = answer.result(10)["min.insync.replicas"]
+        assert (insync.value, insync.is_default) == ("2", False)
     assert {cluster.partition(topic.name, 0).replicas for topic in TOPICS} == {NODES}
 
 

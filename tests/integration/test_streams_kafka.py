@@ -113,7 +113,9 @@ def test_a_setting_changed_behind_our_back_is_drift(
 
 def test_broker_settings_can_be_read(kafka: Connection) -> None:
     """The doctor's judgements need them."""
-    assert int(TopicAdmin(kafka).broker_settings()["log.retention.check.interval.ms"]) > 0
+    settings = TopicAdmin(kafka).broker_settings()
+    assert len(settings) == probe(kafka).nodes
+    assert all(int(each["log.retention.check.interval.ms"]) > 0 for each in settings.values())
 
 
 def test_a_record_dropped_inside_the_client_breaks_custody(

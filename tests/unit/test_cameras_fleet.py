@@ -10,6 +10,7 @@ from pipeline.cameras.fleet import Camera, Fleet
 from pipeline.cameras.source import SECOND_NS, Absence, Picture
 from pipeline.cameras.synthetic import SyntheticSource
 from pipeline.catalog import metrics
+from pipeline.catalog.topics import FRAME_BYTES
 from pipeline.errors import BrokerError, InputError
 from pipeline.records import ConsumedRecord, Frame
 from pipeline.testing.clock import FakeClock
@@ -256,3 +257,16 @@ def test_slow_sender_makes_all_frames_late_and_loses_none() -> None:
     fleet.finish(1.0)
     assert [frame.capture_ns for _, _, frame in sender.frames] == [start + n * SECOND_NS // 100 for n in range(100)]
     assert summed(fleet.counts()) == CameraCounts(100, 100, 0)
+
+
+def test_a_picture_larger_than_a_frame_may_be_fails_alone() -> None:
+    """It keeps its place in the sequence, is counted apart, and the sender never sees it."""
+    sender, measurements = RecordingSender(FakeClock()), FakeTelemetry()
+    largest = JPEG + bytes(FRAME_BYTES - len(JPEG))
+    given = [Picture(n * SECOND_NS // 10, jpeg) for n, jpeg in enumerate((JPEG, largest, largest + b"!", JPEG))]
+    fleet = fleet_of([Camera("north/a", 0, ListSource(*given))], sender, measurements)
+    fleet.run(sender.clock.now_ns())
+    fleet.finish(1.0)
+    assert [frame.sequence for _, _, frame in sender.frames] == [0, 1, 3]
+    assert fleet.counts() == {"north/a": CameraCounts(intended=4, sent=3, failed=1, too_large=1)}
+    assert measurements.value(metrics.CAMERA_FRAMES, state="too_large", place="north/a") == 1

@@ -100,6 +100,14 @@ def test_lines_say_how_far_it_is() -> None:
     assert totals_line(status) == "camera run run-1: intended 2,000, sent 1,990, failed 2"
 
 
+def test_pictures_that_are_too_large_are_told_by_camera() -> None:
+    """With how many, the limit, and what makes them smaller."""
+    counts = {"b": CameraCounts(9, 7, 2, 2), "a": CameraCounts(9, 8, 1, 1), "c": CameraCounts(9, 8, 1)}
+    first, second = damage_lines(CameraStatus(counts=counts))
+    assert first.startswith("a: 1 picture of more than 4,194,304 bytes not sent; lower cameras.width")
+    assert second.startswith("b: 2 pictures of")
+
+
 def test_pictures_that_were_passed_over_are_told_with_the_first(tmp_path: Path) -> None:
     """A folder that is half damaged would look like a short one."""
     assert damage_lines(CameraStatus()) == []

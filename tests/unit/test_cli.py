@@ -49,7 +49,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     """The README and the design name them."""
     assert set(OWN) == {
         ("demo",), ("run",), ("cameras",), ("train",), ("evaluate",), ("settings",), ("doctor",), ("kafka", "start"),
-        ("topics", "create"), ("topics", "show"),
+        ("topics", "create"), ("topics", "check"), ("topics", "show"),
         ("watchlist", "load"), ("watchlist", "add"), ("watchlist", "remove"), ("watchlist", "show"),
     }  # fmt: skip
 

@@ -93,6 +93,8 @@ def test_frames_that_did_not_reach_kafka_are_no_success() -> None:
     summary, code = result(finished(custody(10), counts={"north/cam-000": CameraCounts(12, 10, 2)}))
     assert (summary.problems, code) == (["2 frames did not reach Kafka"], 8)
     assert (summary.cameras.intended, summary.cameras.sent, summary.cameras.failed) == (12, 10, 2)
+    summary, _ = result(finished(custody(10), counts={"north/cam-000": CameraCounts(12, 10, 2, 1)}))
+    assert summary.problems == ["2 frames did not reach Kafka, 1 of them since they are larger than a frame may be"]
 
 
 @pytest.mark.parametrize("failure", [RelayedError("worker-0 did not end in time", 5), BrokerError("it stays there")])

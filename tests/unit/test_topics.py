@@ -2,11 +2,14 @@
 
 import pytest
 
-from pipeline.catalog.topics import FRAMES, TOPICS
+from pipeline.catalog.topics import FRAMES, TOPICS, settings_of
+from pipeline.errors import BrokerError
+from pipeline.runtime import topics as job
 from pipeline.runtime.doctor_checks import Status
 from pipeline.runtime.doctor_services import judge_broker_settings
-from pipeline.runtime.topics import lines_of, topics_problem
-from pipeline.streams.topics import Drift, TopicState
+from pipeline.runtime.settings import Kafka, Settings
+from pipeline.runtime.topics import checked_broker, checked_topic, lines_of, topics_problem
+from pipeline.streams.drift import Drift, TopicState
 
 DESIGNED = TopicState(FRAMES, "camera frames", exists=True, partitions=4, replicas=1)
 
@@ -40,11 +43,58 @@ def test_each_difference_is_a_line_with_what_it_leads_to() -> None:
 
 def test_the_doctor_warns_of_broker_settings_that_break_promises() -> None:
     """Kafka's default looks for deletable segments every 300 s, and deletion is promised within 180 s."""
-    (finding,) = judge_broker_settings({"log.retention.check.interval.ms": "300000"})
+    slow = {"log.retention.check.interval.ms": "300000"}
+    (finding,) = judge_broker_settings({1: slow})
     assert finding.status is Status.WARN
-    assert "log.retention.check.interval.ms=300000" in finding.found
+    assert "log.retention.check.interval.ms=300000: expired" in finding.found
     assert "10000" in finding.advice
-    assert judge_broker_settings({"log.retention.check.interval.ms": "10000"})[0].status is Status.OK
+    right = {"log.retention.check.interval.ms": "10000"}
+    assert judge_broker_settings({1: right})[0].status is Status.OK
+    (finding,) = judge_broker_settings({1: slow, 2: right, 3: slow})
+    assert "=300000 on broker 1, 3: expired" in finding.found
+
+
+def test_a_check_has_a_row_for_each_topic_and_for_each_way_in_which_it_differs() -> None:
+    """With what was found, what is wanted, and what it means."""
+    assert checked_topic(DESIGNED) == [(FRAMES, "ok", "", "4 partitions, 1 replica", "", "")]
+    drift = (Drift("retention.ms", "120000", "-1", "pictures stay"), Drift("x", "1", ""))
+    assert checked_topic(TopicState(FRAMES, "", exists=True, drift=drift)) == [
+        (FRAMES, "drift", "retention.ms", "-1", "120000", "pictures stay"),
+        (FRAMES, "drift", "x", "unset", "1", ""),
+    ]
+    ((_, state, *_, meaning),) = checked_topic(TopicState(FRAMES, "", exists=False))
+    assert (state, "lamppost topics create" in meaning) == ("missing", True)
+
+
+def test_a_check_of_a_broker_says_how_long_what_the_topics_hold_stays_there() -> None:
+    """As they are, not as designed; what is about groups is the doctor's."""
+    there = [TopicState(topic.name, topic.purpose, exists=True, settings=settings_of(topic, 1)) for topic in TOPICS[:2]]
+    slow = {"log.retention.check.interval.ms": "300000", "group.consumer.session.timeout.ms": "45000"}
+    (row,) = checked_broker(7, slow, there)
+    assert row[:5] == ("broker 7", "drift", "log.retention.check.interval.ms", "300000", "at most 10000")
+    assert row.meaning.endswith("looks; pictures stay in the files up to 431 s; 180 s are promised")
+    (row,) = checked_broker(7, {"log.cleaner.enable": "false"}, there)
+    assert row.meaning.endswith("removed templates stay in the files for ever; 60 s are promised")
+    assert checked_broker(7, {}, there) == [("broker 7", "ok", "", "", "", "")]
+
+
+def test_a_broker_that_does_not_tell_its_settings_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it deletes in time cannot be said then."""
+
+    class Silent:
+        def __init__(self, _: object) -> None: ...
+
+        def describe(self, *_: object, **__: object) -> list[TopicState]:
+            return [DESIGNED]
+
+        def broker_settings(self) -> dict[int, dict[str, str]]:
+            raise BrokerError("Kafka at k:9092: reading settings failed: CLUSTER_AUTHORIZATION_FAILED")
+
+    monkeypatch.setattr(job, "TopicAdmin", Silent)
+    monkeypatch.setattr(job, "probe", lambda _: None)
+    topic, brokers = job.check(Settings(kafka=Kafka(brokers="k:9092")))
+    assert (topic.state, brokers.place, brokers.state) == ("ok", "brokers", "unknown")
+    assert "CLUSTER_AUTHORIZATION_FAILED; allow this user DescribeConfigs" in brokers.meaning
 
 
 def test_other_partitions_than_wanted_are_a_difference_and_no_breach_of_the_design() -> None:

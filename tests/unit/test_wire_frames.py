@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from pipeline.catalog.outcomes import DeadLetterReason
+from pipeline.catalog.topics import FRAME_BYTES
 from pipeline.errors import FrameError
 from pipeline.records import ConsumedRecord, Frame
 from pipeline.wire import frames
@@ -119,7 +120,7 @@ def test_key_must_be_a_camera_id(key: bytes | None, expected: DeadLetterReason) 
         (None, DeadLetterReason.EMPTY),
         (b"", DeadLetterReason.EMPTY),
         (b"GIF89a", DeadLetterReason.NOT_A_JPEG),
-        (JPEG + bytes(frames.MAX_BYTES), DeadLetterReason.TOO_LARGE),
+        (JPEG + bytes(FRAME_BYTES), DeadLetterReason.TOO_LARGE),
     ],
 )
 def test_value_must_look_like_a_jpeg(value: bytes | None, expected: DeadLetterReason) -> None:
