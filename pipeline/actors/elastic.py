@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import ray
-import ray.util
+from ray.util import get_node_ip_address
 
 from pipeline.actors.pool import Pool
 from pipeline.actors.pool_status import PoolChange, PoolStatus
@@ -104,7 +104,7 @@ class Elasticity:
             latest=self._latest,
             trouble=self._unmeasured or self.parting_trouble,
             metrics_port=self._metrics_port,
-            node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
+            node=get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
         )
 
     def _lag(self, parts: ElasticParts) -> int | None:

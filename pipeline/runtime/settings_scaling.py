@@ -15,11 +15,9 @@ class Scaling(Section):
     max: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """Workers that there are at most; each needs a partition of its own. None: `run.workers`, a fixed pool."""
     target_lag_seconds: Positive = 1.0
-    """How long a frame may wait in Kafka before workers are added: its age when it is read, and the lag as seconds of
-    the pool's work."""
+    """How long frames may wait in Kafka before workers are added; by their age, and by the lag as seconds of work."""
     interval_seconds: Annotated[float, Field(ge=5, le=3_600, allow_inf_nan=False)] = 30.0
-    """Seconds within which the pool changes once at most; it grows after a fifth of it in which frames waited, and
-    shrinks after twice as long in which none did."""
+    """The pool changes once within as long at most; frames that wait too long for a fifth of it make it grow."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
