@@ -207,7 +207,7 @@ def ray_actor_exists(ray: Any, run: str, name: str) -> bool:
 
 
 def test_the_lag_of_a_group_is_asked_from_outside_it(kafka: Connection, prefix: str) -> None:
-    """All that the log holds while nothing is committed, what lies behind the offsets then, and no group is no fault."""
+    """All that the log holds while nothing is committed, then what lies behind the offsets; no group is no fault."""
     create(Settings(kafka=Kafka(brokers=kafka.brokers), run=Run(partitions=PARTITIONS)))
     audit = CustodyAudit(kafka, prefix)
     ends = dict(audit.frame_starts)

@@ -236,6 +236,7 @@ def test_a_leaving_worker_that_no_other_could_do_better_than_ends_the_run(
     run: MemoryRun,
     ray: RayInProcess,
     rules: list[Rule],
+    *,
     means: Means,
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,6 @@
 """The rule of elastic pools, one observation at a time; 10 frames per second and worker, an interval of 10 s."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def test_nothing_changes_within_an_interval_of_a_change() -> None:
     sizes = pool.looks(60.0, age=5.0, lag=10_000)
     changes = [0.5 * index for index in range(1, len(sizes)) if sizes[index] != sizes[index - 1]]
     assert len(changes) == 3
-    assert all(later - earlier >= 10.0 for earlier, later in zip(changes, changes[1:], strict=False))
+    assert all(later - earlier >= 10.0 for earlier, later in pairwise(changes))
 
 
 def test_a_pool_grows_no_further_while_a_new_worker_is_not_up() -> None:
@@ -135,7 +136,7 @@ def test_a_calm_pool_shrinks_after_two_intervals_to_what_its_greatest_rate_needs
     pool = grown()
     assert set(pool.looks(20.0, came=8)) == {4}
     decisions = [pool.look(came=8) for _ in range(10)]
-    assert [each for each in decisions if each.workers < 4][0] == Decision(2, "16.0 frames/s came at most")
+    assert next(each for each in decisions if each.workers < 4) == Decision(2, "16.0 frames/s came at most")
 
 
 def test_a_rate_that_fewer_workers_would_just_carry_keeps_all() -> None:
