@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import ray
 from ray.util import get_node_ip_address
 
+from pipeline.actors.child import Child
 from pipeline.actors.pool import Pool
 from pipeline.actors.pool_status import PoolChange, PoolStatus
 from pipeline.actors.totals import Totals
@@ -93,8 +94,14 @@ class Elasticity:
         finally:
             parts.close()
 
+    def spares(self, child: Child[Any]) -> bool:
+        """Whether the run goes on without this process: a worker beyond the least, for which there may be no room."""
+        return any(child is worker for worker in self._pool.workers[self._plan.scaling.least :])
+
     def status(self) -> PoolStatus:
         """What the pool is and was."""
+        unborn = [each for each in self._pool.workers if each.stillborn]
+        unstarted = f"{unborn[0].name} does not start: {unborn[0].last_error}" if unborn else ""
         return PoolStatus(
             least=self._plan.scaling.least,
             most=self._plan.scaling.most,
@@ -102,7 +109,7 @@ class Elasticity:
             grown=self._grown,
             shrunk=self._shrunk,
             latest=self._latest,
-            trouble=self._unmeasured or self.parting_trouble,
+            trouble=self._unmeasured or unstarted or self.parting_trouble,
             metrics_port=self._metrics_port,
             node=get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
         )

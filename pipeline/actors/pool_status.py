@@ -24,7 +24,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
     latest: PoolChange | None
     """The latest of them."""
     trouble: str
-    """Why it is not measured at the moment, or how the latest worker to leave failed to; empty if all is well."""
+    """Why it is not measured or a worker does not start, or how the latest to leave failed to; empty if all is well."""
     metrics_port: int
     """Of the supervisor; 0 until it listens."""
     node: str

@@ -244,7 +244,8 @@ class Supervisor:
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        if child.stillborn >= FAILURES_BEFORE_GIVING_UP:
+        spare = self._elasticity is not None and self._elasticity.spares(child)
+        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not spare:
             self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
         if status is None or status.state != "failed":
             return
