@@ -15,7 +15,7 @@ import ray
 from ray.util import get_node_ip_address
 
 from pipeline.actors.child import Child
-from pipeline.actors.pool import Pool
+from pipeline.actors.pool import Pool, consumes
 from pipeline.actors.pool_status import PoolChange, PoolStatus
 from pipeline.actors.totals import Totals
 from pipeline.catalog import metrics
@@ -96,11 +96,11 @@ class Elasticity:
 
     def spares(self, child: Child[Any]) -> bool:
         """Whether the run goes on without this process: a worker beyond the least, for which there may be no room."""
-        return any(child is worker for worker in self._pool.workers[self._plan.scaling.least :])
+        return any(child is worker for worker in self._pool.slots[self._plan.scaling.least :])
 
     def status(self) -> PoolStatus:
         """What the pool is and was."""
-        unborn = [each for each in self._pool.workers if each.stillborn]
+        unborn = [each for each in self._pool.workers if each.stillborn and not consumes(each)]
         unstarted = f"{unborn[0].name} does not start: {unborn[0].last_error}" if unborn else ""
         return PoolStatus(
             least=self._plan.scaling.least,

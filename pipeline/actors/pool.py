@@ -18,6 +18,11 @@ FETCH_SECONDS: Final = 1.0
 Worker = Child[WorkerStatus]
 
 
+def consumes(worker: Worker) -> bool:
+    """Whether a worker is up, by its latest status."""
+    return worker.status is not None and worker.status.state == "running"
+
+
 class Retirement:
     """A worker on its way out: it finishes what it holds, leaves its group, and its process is ended."""
 
@@ -74,7 +79,7 @@ class Pool:
     @property
     def running(self) -> int:
         """Workers that consume."""
-        return sum(each.status is not None and each.status.state == "running" for each in self.workers)
+        return sum(map(consumes, self.workers))
 
     def resize(self, workers: int, now: float, drain_seconds: float) -> None:
         """Use the next slots, or let the highest ones drain; not while others drain, whose slots are not free yet."""

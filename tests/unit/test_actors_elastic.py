@@ -220,13 +220,20 @@ def test_means_that_cannot_be_had_are_the_runs_failure(
 
 
 def test_a_run_goes_on_without_a_worker_beyond_the_least_that_does_not_start(
-    run: MemoryRun, ray: RayInProcess, rules: list[Rule], means: Means, eventually: Eventually
+    run: MemoryRun,
+    ray: RayInProcess,
+    rules: list[Rule],
+    *,
+    means: Means,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ray may have no room for it; the least workers are what a run cannot do without."""
     made = started(ray, run, means)
     eventually(lambda: bool(rules))
     resized(rules[0], made, 2, eventually)
     second = made._pool.workers[1]
+    monkeypatch.setattr(elastic, "consumes", lambda worker: worker is not second)
     second._stillborn, second._last_error = supervisor.FAILURES_BEFORE_GIVING_UP, "no room"
     looks = len(rules[0].seen)
     eventually(lambda: len(rules[0].seen) > looks + 5, "some looks more")
@@ -234,6 +241,8 @@ def test_a_run_goes_on_without_a_worker_beyond_the_least_that_does_not_start(
     assert status.failure == ""
     assert status.pool is not None
     assert status.pool.trouble == "worker-1 does not start: no room"
+    resized(rules[0], made, 1, eventually)
+    assert made.status().failure == ""
     first = made._pool.workers[0]
     first._stillborn, first._last_error = supervisor.FAILURES_BEFORE_GIVING_UP, "no room"
     eventually(lambda: made.status().failure == "worker-0 does not start: no room")
