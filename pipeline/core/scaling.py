@@ -104,6 +104,9 @@ class Scaler:
         self._recent: deque[_Look] = deque()
         self._rates: deque[tuple[float, float]] = deque()
         """(when, frames per second) of each observation since the pool became calm, two intervals back at most."""
+        self._commits: deque[tuple[float, int]] = deque()
+        """(when, frames processed so far) of each observation since the pool fell behind that found more of them
+        processed than the one before, an interval back at most."""
 
     @property
     def workers(self) -> int:
@@ -142,6 +145,7 @@ class Scaler:
     def _forget(self) -> None:
         self._recent.clear()
         self._rates.clear()
+        self._commits.clear()
 
     def _take(self, seen: Observation) -> None:
         """Put an observation into the recent window, which is as long as the pool has to be behind."""
@@ -150,12 +154,25 @@ class Scaler:
             if seen.at - last.at > self._scaling.rise or seen.ended < last.ended:
                 self._forget()
             elif seen.running != last.running:
-                self._recent.clear()  # what another number of workers did is no measure of these
+                # what another number of workers did is no measure of these
+                self._recent.clear()
+                self._commits.clear()
         self._recent.append(self._judged(seen))
         while len(self._recent) > 1 and seen.at - self._recent[1].seen.at >= self._scaling.rise:
             self._recent.popleft()
         if not self._recent[-1].calm:
             self._rates.clear()
+        self._note_commit()
+
+    def _note_commit(self) -> None:
+        """While the pool is behind its workers have no time to spare, so what they commit is what they can."""
+        seen = self._recent[-1].seen
+        if not self._recent[-1].behind:
+            self._commits.clear()
+        elif len(self._recent) > 1 and seen.processed > self._recent[-2].seen.processed:
+            self._commits.append((seen.at, seen.processed))
+        while len(self._commits) > 2 and seen.at - self._commits[1][0] >= self._scaling.interval:
+            self._commits.popleft()
 
     def _judged(self, seen: Observation) -> _Look:
         self._age = seen.age if seen.age is not None else self._age if seen.lag else None
@@ -180,11 +197,13 @@ class Scaler:
         return 2 * sum(look.behind for look in self._recent) > len(self._recent)
 
     def _note(self, at: float, rate: float) -> None:
-        """Keep what the recent window measured: the pace of a pool that is behind, the rate of one that is calm."""
+        """Keep what was measured: the pace of a pool that is behind, the rate of one that is calm."""
         first, last = self._recent[0].seen, self._recent[-1].seen
-        # workers that were without work for a part of the window would pass for slow ones
-        busy = all(look.behind for look in self._recent) or (self._pace is None and self._behind())
-        if busy and last.processed > first.processed:
+        if len(self._commits) > 1:
+            # from commit to commit, since a batch may take as long as the window is, or longer
+            (since, before), (until, after) = self._commits[0], self._commits[-1]
+            self._pace = (after - before) / (until - since) / last.running
+        elif self._pace is None and self._behind() and last.processed > first.processed:
             self._pace = (last.processed - first.processed) / (last.at - first.at) / last.running
         if self._recent[-1].calm:
             self._rates.append((at, rate))

@@ -10,11 +10,16 @@ Load = Callable[[float], float]
 """Frames per second that come at an instant, seconds from the start."""
 
 
+AGE_SECONDS = 2.0
+"""How long after a commit the ages of its frames are seen."""
+
+
 class QueueModel:
     """Frames as a fluid, first in and first out; `observe` advances the time by `seconds`.
 
     A new worker takes `start_seconds` to be up, and after each change nobody consumes for `pause_seconds`, as while a
-    group is rebalanced. Frames older than `max_age`, if there is one, are shed when it is their turn.
+    group is rebalanced. Frames older than `max_age`, if there is one, are shed when it is their turn. What was done is
+    seen at each commit, `batch_seconds` after the last.
     """
 
     def __init__(
@@ -26,16 +31,22 @@ class QueueModel:
         max_age: float | None = None,
         start_seconds: float = 8.0,
         pause_seconds: float = 2.0,
+        batch_seconds: float = 0.0,
     ) -> None:
         self._load = load
         self._pace = pace
         self._max_age = max_age
         self._start_seconds = start_seconds
         self._pause_seconds = pause_seconds
+        self._batch_seconds = batch_seconds
         self._up = [0.0] * workers
         self._paused_until = 0.0
         self._queue: deque[tuple[float, float]] = deque()
-        self._processed = self._shed = 0.0
+        self._came = self._processed = self._shed = 0.0
+        self._oldest: float | None = None
+        self._committed = (0, 0)
+        self._committed_at = 0.0
+        self._age: float | None = None
         self.now = 0.0
 
     @property
@@ -53,23 +64,34 @@ class QueueModel:
     def observe(self, seconds: float) -> Observation:
         """Let time pass and look."""
         self.now += seconds
-        self._queue.append((self.now, self._load(self.now) * seconds))
+        coming = self._load(self.now) * seconds
+        self._came += coming
+        self._queue.append((self.now, coming))
         running = sum(at <= self.now for at in self._up)
         room = running * self._pace * seconds if self.now >= self._paused_until else 0.0
-        oldest: float | None = None
         while room > 1e-9 and self._queue:
             came, frames = self._queue.popleft()
             if self._max_age is not None and self.now - came > self._max_age:
                 self._shed += frames
                 continue
-            oldest = max(oldest or 0.0, self.now - came)
+            self._oldest = max(self._oldest or 0.0, self.now - came)
             taken = min(frames, room)
             room -= taken
             self._processed += taken
             if taken < frames:
                 self._queue.appendleft((came, frames - taken))
-        processed, shed = int(self._processed), int(self._shed)
-        return Observation(self.now, running, int(self.lag), processed + shed, processed, shed, oldest)
+        self._commit()
+        processed, shed = self._committed
+        return Observation(
+            self.now, running, int(self._came) - processed - shed, processed + shed, processed, shed, self._age
+        )
+
+    def _commit(self) -> None:
+        if self.now - self._committed_at >= self._batch_seconds:
+            self._committed, self._age = (int(self._processed), int(self._shed)), self._oldest
+            self._committed_at, self._oldest = self.now, None
+        elif self.now - self._committed_at > AGE_SECONDS:
+            self._age = None
 
 
 class Trace:

@@ -22,11 +22,18 @@ policies = pytest.mark.parametrize("max_age", [None, MAX_AGE], ids=["block", "sh
 
 
 def traced(
-    load: Load, *, seconds: float, max_age: float | None, workers: int = 1, least: int = 1, most: int = 8
+    load: Load,
+    *,
+    seconds: float,
+    max_age: float | None,
+    workers: int = 1,
+    least: int = 1,
+    most: int = 8,
+    batch_seconds: float = 0.0,
 ) -> Trace:
     """What becomes of a pool under a load; what the rule promises of every trace has been checked."""
     scaling = Scaling(least=least, most=most, target=1.0, interval=INTERVAL)
-    model = QueueModel(load, pace=PACE, workers=workers, max_age=max_age)
+    model = QueueModel(load, pace=PACE, workers=workers, max_age=max_age, batch_seconds=batch_seconds)
     trace = Trace(model, scaling, seconds=seconds, workers=workers)
     trace.check_promises()
     return trace
@@ -44,6 +51,20 @@ def test_a_steady_load_finds_its_size_and_keeps_it(need: float, max_age: float |
     assert trace.last >= need
     assert trace.last <= max(1.0, need / 0.8 + 1.0)
     assert trace.model.lag <= PACE * trace.last
+
+
+@settings(max_examples=30, deadline=None)
+@given(need=st.floats(1.1, 7.5), batch_seconds=st.floats(0.5, 8.0))
+def test_batches_that_take_as_long_as_the_window_do_not_deceive_the_rule(need: float, batch_seconds: float) -> None:
+    """What a worker can is measured from commit to commit: a window with one commit or none would tell anything.
+
+    With slow batches some frames always wait for longer than half the target, so a pool that grew for a backlog keeps
+    its size.
+    """
+    trace = traced(lambda _: need * PACE, seconds=40 * INTERVAL, max_age=None, batch_seconds=batch_seconds)
+    assert trace.turns <= 1
+    assert trace.last >= need
+    assert trace.changes_since(SETTLED) == 0
 
 
 @policies
