@@ -206,3 +206,13 @@ def test_a_pool_that_became_slower_is_measured_anew_when_it_is_behind() -> None:
     pool = grown()
     pool.looks(9.5, came=10, age=1.5, lag=10)
     assert pool.scaler.pace == pytest.approx(5.0)
+
+
+def test_the_pace_is_that_from_commit_to_commit() -> None:
+    """One batch of 16 in two seconds is 8 frames/s, though a window of two seconds may have seen two of them end."""
+    pool = Pool(scaling=Scaling(least=1, most=1, target=1.0, interval=10.0))
+    for _ in range(8):
+        pool.look(came=16, age=3.0, lag=50)
+        for _ in range(3):
+            pool.look(came=0, age=None, lag=50)
+    assert pool.scaler.pace == pytest.approx(8.0)
