@@ -27,7 +27,10 @@ def create(
         settings_file,
         brokers=("kafka.brokers", brokers),
         partitions=("run.partitions", partitions),
-        workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
+        # no worker is started here, and a fixed pool of one fits every number of partitions
+        workers=("run.workers", 1),
+        min=("scaling.min", "none"),
+        max=("scaling.max", "none"),
     )
     from pipeline.runtime import topics as job
 
