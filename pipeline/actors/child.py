@@ -131,6 +131,7 @@ class Child(Generic[S]):
         if self._actor is not None:
             ray.kill(self._actor, no_restart=True)
             self._actor = None
+        self._pending = self._first = self._parting = None
 
     def _listen(self, now: float) -> S | None:
         """Take in what has come of a report, and ask for its further parts; the status once it is whole."""
@@ -163,7 +164,6 @@ class Child(Generic[S]):
 
     def _replace(self, now: float) -> None:
         self.kill()
-        self._pending = self._first = self._parting = None
         self.deaths += 1
         self.last_death = now
         self._failures += 1

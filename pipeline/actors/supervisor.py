@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,9 +14,12 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.child import Child
+from pipeline.actors.elastic import Elasticity, ElasticPlan, standing_workers
 from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
 from pipeline.actors.parcel import Parcels, Part
+from pipeline.actors.pool import LAST_WORDS_SECONDS, Pool
+from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
@@ -26,8 +30,6 @@ _log = logging.getLogger(__name__)
 SUPERVISOR = "supervisor"
 TEND_SECONDS = 0.25
 FAILURES_BEFORE_GIVING_UP = 4
-LAST_WORDS_SECONDS = 5.0
-"""What a worker may take beyond its drain to say what it did."""
 ORPHAN_DRAIN_SECONDS = 2.0
 """What a supervisor without a command gives its workers to drain."""
 
@@ -47,6 +49,8 @@ class RunPlan:
     heartbeat_seconds: float
     worker_options: dict[str, Any]
     """Ray resources of a worker, such as num_gpus."""
+    elastic: ElasticPlan | None = None
+    """None: the pool has `workers`, whatever comes."""
 
 
 class RunStatus(msgspec.Struct, frozen=True):
@@ -66,6 +70,8 @@ class RunStatus(msgspec.Struct, frozen=True):
     failure_exit_code: int
     work: bytes
     """msgpack of the merged `WorkReport`."""
+    pool: PoolStatus | None = None
+    """None: the pool is fixed."""
 
     @property
     def ready(self) -> bool:
@@ -96,18 +102,25 @@ class Supervisor:
             )
             for index in range(plan.shards)
         ]
-        self._workers: list[Child[WorkerStatus]] = [
-            Child(
-                f"worker-{slot}",
-                self._creator(VisionWorker, f"worker-{slot}", slot, plan.make_worker, plan.worker_options),
-                msgspec.msgpack.Decoder(WorkerStatus).decode,
-            )
-            for slot in range(plan.workers)
-        ]
-        self._children: tuple[Child[Any], ...] = (*self._shards, *self._workers)
+        elastic = plan.elastic
+        workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
+        self._pool = Pool(self._worker, workers)
+        self._elasticity = None if elastic is None else Elasticity(elastic, self._pool, self._totals, self._lock)
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
-        for name, work in (("tend", self._tend), ("heartbeat", self._beat)):
+        threads: dict[str, Callable[[], None]] = {"tend": self._tend, "heartbeat": self._beat}
+        if self._elasticity is not None:
+            threads["scaling"] = partial(self._elasticity.run, self._stopping)
+        for name, work in threads.items():
             threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True).start()
+
+    @property
+    def _children(self) -> tuple[Child[Any], ...]:
+        return (*self._shards, *self._pool.workers)
+
+    @property
+    def _ever(self) -> tuple[Child[Any], ...]:
+        """With the slots that are not used at the moment."""
+        return (*self._shards, *self._pool.slots)
 
     def renew(self) -> None:
         """Renew the lease."""
@@ -120,20 +133,21 @@ class Supervisor:
                 pid=os.getpid(),
                 workers=[
                     msgspec.structs.replace(child.status, work=b"")
-                    for child in self._workers
+                    for child in self._pool.workers
                     if child.status is not None
                 ],
                 shards=[child.status for child in self._shards if child.status is not None],
                 awaited=sum(child.status is None for child in self._children),
-                replaced=sum(child.deaths for child in self._children),
+                replaced=sum(child.deaths for child in self._ever),
                 last_replaced=self._last_replaced(),
                 failure=self._failure,
                 failure_exit_code=self._failure_exit_code,
                 work=self._totals.summed(since_second),
+                pool=None if self._elasticity is None else self._elasticity.status(),
             )
 
     def _last_replaced(self) -> str:
-        dead = [child for child in self._children if child.deaths]
+        dead = [child for child in self._ever if child.deaths]
         latest = max(dead, key=lambda child: child.last_death, default=None)
         return "" if latest is None else f"{latest.name}: {latest.last_error}"
 
@@ -152,7 +166,8 @@ class Supervisor:
         """
         self._stopping.set()
         with self._lock:
-            asked = [(child, child.ask("stop", deadline_seconds)) for child in self._workers]
+            workers = [*self._pool.workers, *self._pool.leaving]
+            asked = [(child, child.ask("stop", deadline_seconds)) for child in workers]
             deadline = time.monotonic() + deadline_seconds + LAST_WORDS_SECONDS
             self._keep_alive([reference for _, reference in asked if reference is not None], deadline)
             for child, reference in asked:
@@ -160,14 +175,14 @@ class Supervisor:
                     self._last_words(child, reference, deadline)
             for shard in self._shards:
                 shard.kill()
-            for worker in self._workers:
+            for worker in workers:
                 worker.kill()
         return self.report(int(time.time()) - 30)
 
     def _keep_alive(self, drains: list[Any], deadline: float) -> None:
         """Renew the leases while the workers drain, since nobody tends any more: a drain may last longer than they."""
         while drains and time.monotonic() < deadline:
-            for child in self._children:
+            for child in (*self._children, *self._pool.leaving):
                 child.ask("renew")
             _, drains = ray.wait(drains, num_returns=len(drains), timeout=1.0)
 
@@ -179,6 +194,11 @@ class Supervisor:
         self._totals.take_in(child.status)
         if child.status is not None and child.status.state == "failed":
             self._fail(f"{child.name}: {child.status.failure}", child.status.failure_exit_code)
+
+    def _worker(self, slot: int) -> "Child[WorkerStatus]":
+        name, plan = f"worker-{slot}", self._plan
+        create = self._creator(VisionWorker, name, slot, plan.make_worker, plan.worker_options)
+        return Child(name, create, msgspec.msgpack.Decoder(WorkerStatus).decode)
 
     def _creator(
         self, actor: type, name: str, number: int, factory: Callable[[int], Any], options: dict[str, Any]
@@ -210,12 +230,22 @@ class Supervisor:
                 for child in self._children:
                     child.tend(time.monotonic())
                     self._judge(child)
-                for worker in self._workers:
+                for worker in self._pool.workers:
                     self._totals.take_in(worker.status)
+                self._part_from_leavers()
+
+    def _part_from_leavers(self) -> None:
+        """What a worker held that did not leave as it should is read again, unless no other could do better."""
+        for worker, trouble in self._pool.tend(time.monotonic()):
+            self._totals.take_in(worker.status)
+            self._judge(worker)
+            if trouble and self._elasticity is not None:
+                self._elasticity.parting_trouble = f"{worker.name} left: {trouble}"
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        if child.stillborn >= FAILURES_BEFORE_GIVING_UP:
+        spare = self._elasticity is not None and self._elasticity.spares(child)
+        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not spare:
             self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
         if status is None or status.state != "failed":
             return

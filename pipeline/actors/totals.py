@@ -1,6 +1,8 @@
 """The work of a run: the newest totals of each of its worker processes, also of those that are gone."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
@@ -25,6 +27,23 @@ class Totals:
             earlier = {second: report for second, report in known.seconds.items() if second >= oldest}
             work.seconds = earlier | work.seconds
         self._work[(status.slot, status.pid)] = work
+
+    def outcomes(self) -> Mapping[str, int]:
+        """Frames by outcome, of all processes."""
+        counts: Counter[str] = Counter()
+        for work in self._work.values():
+            counts.update(work.outcomes)
+        return counts
+
+    def oldest(self, since_second: int) -> float | None:
+        """The greatest queue age of the frames that were committed since then, seconds; None if there were none."""
+        ages = [
+            report.queue_age.greatest
+            for work in self._work.values()
+            for second, report in work.seconds.items()
+            if second >= since_second and report.queue_age.count
+        ]
+        return max(ages, default=None)
 
     def summed(self, since_second: int) -> bytes:
         """msgpack of the summed `WorkReport`, with the series from `since_second` on."""

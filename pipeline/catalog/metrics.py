@@ -72,6 +72,15 @@ TRANSACTIONS_ABORTED: Final = Metric(
 FRACTION_SEARCHED: Final = Metric(
     "lamppost_fraction_searched", Kind.GAUGE, "Share of the watchlist's shards that answered the last search."
 )
+POOL_WORKERS: Final = Metric(
+    "lamppost_pool_workers", Kind.GAUGE, "Workers of an elastic pool: wanted, running.", ("state",)
+)
+POOL_CHANGES: Final = Metric(
+    "lamppost_pool_changes", Kind.COUNTER, "Changes of an elastic pool's size by direction: up, down.", ("direction",)
+)
+POOL_LAG: Final = Metric(
+    "lamppost_pool_lag_frames", Kind.GAUGE, "Frames between committed offsets and ends of the log, all partitions."
+)
 CAMERA_FRAMES: Final = Metric(
     "lamppost_camera_frames", Kind.COUNTER,
     "Frames by what the producer did: intended, sent, failed, and of the failed those too_large.",

@@ -97,5 +97,8 @@ def _settings(file: "Path | None", brokers: str | None, partitions: int | None, 
         brokers=("kafka.brokers", brokers),
         partitions=("run.partitions", partitions),
         replication=("kafka.replication", replication),
-        workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
+        # no worker is started here, and a fixed pool of one fits every number of partitions
+        workers=("run.workers", 1),
+        min=("scaling.min", "none"),
+        max=("scaling.max", "none"),
     )

@@ -28,6 +28,7 @@ from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSou
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of, require_dimension
+from pipeline.runtime.elastic_factory import elastic_plan
 from pipeline.runtime.gpus import gpu_share
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
@@ -232,7 +233,7 @@ def with_absolute_models(settings: Settings) -> Settings:
 
 def threads_of(settings: Settings) -> int:
     """Compute threads of one worker: as set, or its share of the cores that this process may use."""
-    return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.run.workers)
+    return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.most_workers)
 
 
 def run_plan(
@@ -251,10 +252,11 @@ def run_plan(
     settings = with_absolute_models(settings)
     dimension_of(settings)  # a manifest that cannot be used is refused here, before any process is started
     vision = settings.vision
-    share = gpu_share(vision.device, vision.gpu_share, settings.run.workers, gpus, grows=grows)
+    most, field = settings.most_workers, settings.most_workers_field
+    share = gpu_share(vision.device, vision.gpu_share, most, gpus, grows=grows, field=field)
     return RunPlan(
         run=run,
-        workers=settings.run.workers,
+        workers=settings.least_workers,
         shards=settings.matching.shards,
         make_worker=WorkerFactory(settings, run, look),
         make_shard=ShardFactory(settings, run),
@@ -262,6 +264,7 @@ def run_plan(
         heartbeat=Heartbeat(settings),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         worker_options={"num_gpus": share} if share else {},
+        elastic=elastic_plan(settings, run),
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.runtime.enrolment import Enrolment
 from pipeline.runtime.finished import Finished
 from pipeline.runtime.memory import MemoryPeak
 from pipeline.runtime.names import new_run_name
+from pipeline.runtime.pool_news import PoolNews
 from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Settings
@@ -33,7 +34,7 @@ from pipeline.runtime.startup import StartLimit, awaited_processes, listed
 from pipeline.runtime.summary import require_folder
 from pipeline.runtime.taps import READ_BACK_SECONDS, AlertTap, CustodyAudit
 from pipeline.runtime.targets import Targets, machine_address
-from pipeline.runtime.topics import create, require_topics
+from pipeline.runtime.topics import create, require_partitions, require_topics
 from pipeline.streams.client import Connection
 from pipeline.streams.groups import begin_at
 from pipeline.streams.probe import probe
@@ -98,7 +99,7 @@ class _Demonstration:
             settings = _for_this_run(self._up.settings, self._run)
             connection = connection_of(settings, "lamppost-demo")
             create(settings)
-            require_topics(connection)
+            require_partitions(settings, require_topics(connection))
             self._cameras.connect(connection)
             self._audit = CustodyAudit(connection, self._run)
             stack.callback(self._audit.close)
@@ -130,6 +131,7 @@ class _Demonstration:
                 cameras=self._cameras.stop(),
                 plan=plan,
                 work=self._work(final),
+                pool=final.pool,
                 replaced=final.replaced,
                 last_replaced=final.last_replaced,
                 custody=custody,
@@ -177,6 +179,7 @@ class _Demonstration:
     def _watch(self, supervision: "Supervision", tap: AlertTap) -> None:
         """Show the run until every frame that was sent is accounted for, or nothing moves any more, or time is up."""
         draining = Draining(self._up.settings.lifecycle.drain_seconds)
+        news = PoolNews()
         while True:
             self._up.check()
             status = supervision.status(self._end.left)
@@ -187,6 +190,8 @@ class _Demonstration:
                 self._cameras.stop(draining.cameras_seconds(self._end.left))
             cameras = self._cameras.check()
             self._targets.update(status, cameras.metrics_address)
+            for line in news.lines(status.pool):
+                self._screen.tell(line)
             self._screen.show(self._work(status), cameras, status, len(tap.alerts))
             if cameras.state == "ended" and draining.over(self._audit.missing(), self._end.left, time.monotonic()):
                 return

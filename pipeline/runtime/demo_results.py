@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import pipeline
+from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.report import PlaceReport, WorkReport, place_by_district
 from pipeline.cameras.counts import CameraCounts, summed
 from pipeline.cameras.plan import SyntheticCamera
@@ -27,6 +28,7 @@ from pipeline.runtime.live import milliseconds, total_latency
 from pipeline.runtime.live_cohorts import Provenance, cohorts_plot, live_cohorts
 from pipeline.runtime.pictures import annotated_frame, best_alert
 from pipeline.runtime.plots import LatencySeries, latency_plot
+from pipeline.runtime.pool_news import changes_told
 from pipeline.runtime.settings_sources import Resolved
 from pipeline.runtime.taps import CustodyFindings
 from pipeline.runtime.truth import Verdict, join_all, judge_all
@@ -82,6 +84,7 @@ def summarise(finished: Finished, verdict: Verdict | None, memory_peak_bytes: in
         run=finished.run,
         replaced_processes=finished.replaced,
         last_replacement=finished.last_replaced,
+        pool=None if finished.pool is None else _pool(finished.pool),
         seed=finished.settings.cameras.seed,
         seconds=finished.settings.demo.seconds,
         versions=_versions(finished.kafka),
@@ -131,6 +134,8 @@ def report(summary: records.Summary, console: Console) -> None:
         ),
         ("memory", f"{summary.memory_peak_bytes / 2**20:,.0f} MiB at the peak (PSS, all processes)"),
     ]
+    if (pool := summary.pool) is not None:
+        rows.append(("workers", f"{pool.least} to {pool.most}; the pool {changes_told(pool.grown, pool.shrunk)}"))
     _show(rows, console)
     if summary.replaced_processes:
         died = counted(summary.replaced_processes, "worker or shard process", "worker or shard processes")
@@ -193,6 +198,10 @@ def _custody(found: CustodyFindings) -> records.Custody:
         unreadable=counts[Outcome.UNREADABLE],
         balanced=not found.problems,
     )
+
+
+def _pool(pool: PoolStatus) -> records.Pool:
+    return records.Pool(least=pool.least, most=pool.most, grown=pool.grown, shrunk=pool.shrunk)
 
 
 def _truth(verdict: Verdict) -> records.Truth:

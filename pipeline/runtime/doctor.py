@@ -60,7 +60,8 @@ def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]
 
 def _cores(settings: Settings) -> Finding:
     threads = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-    return checks.judge_cores(len(os.sched_getaffinity(0)), settings.run.workers, threads)
+    cores = len(os.sched_getaffinity(0))
+    return checks.judge_cores(cores, settings.most_workers, threads, settings.most_workers_field)
 
 
 def _memory() -> Finding:

@@ -44,13 +44,14 @@ def judge_python(version: tuple[int, int, int]) -> Finding:
     return Finding("Python", Status.FAIL, found, "install Python 3.11 or 3.12: Ray and torch are locked for these")
 
 
-def judge_cores(cores: float, workers: int, threads: Mapping[str, str]) -> Finding:
-    """Cores that this process may use, against the workers set; `threads` holds OMP_NUM_THREADS and its like."""
+def judge_cores(cores: float, workers: int, threads: Mapping[str, str], field: str = "run.workers") -> Finding:
+    """Cores that this process may use, against the workers that `field` sets; `threads` holds OMP_NUM_THREADS and its
+    like."""
     found = f"{cores:g} usable" + "".join(f", {name}={value}" for name, value in threads.items())
     if cores < 2:
         return Finding("cores", Status.WARN, found, "use --workers 1 --fps 1, or give the machine two cores")
     if workers > cores:
-        return Finding("cores", Status.WARN, found, f"run.workers={workers} share them; use at most {int(cores)}")
+        return Finding("cores", Status.WARN, found, f"{field}={workers} share them; use at most {int(cores)}")
     return Finding("cores", Status.OK, found)
 
 

@@ -42,8 +42,10 @@ def _ray(settings: Settings) -> Finding:
         return Finding("Ray", Status.FAIL, str(error), f"start Ray {installed} there, or correct the address")
     cores, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     found = f"{installed} at {address}: {cores:g} cores, {gpus:g} GPUs"
-    if cores < settings.run.workers:
-        return Finding("Ray", Status.WARN, found, f"run.workers={settings.run.workers} share them; add nodes")
+    if cores < settings.most_workers:
+        return Finding(
+            "Ray", Status.WARN, found, f"{settings.most_workers_field}={settings.most_workers} share them; add nodes"
+        )
     return Finding("Ray", Status.OK, found)
 
 

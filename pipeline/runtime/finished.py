@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.report import WorkReport
 from pipeline.cameras.plan import FleetPlan
 from pipeline.errors import LamppostError
@@ -27,5 +28,7 @@ class Finished:
     first_alert_seconds: float | None
     kafka: str
     """Release of the broker."""
+    pool: PoolStatus | None = None
+    """None: the pool was fixed."""
     failures: tuple[LamppostError, ...] = ()
     """What did not end as it should."""

@@ -55,12 +55,15 @@ def local_gpus(device: str, there: Callable[[], int] = machine_gpus) -> LocalGpu
     return LocalGpus(1, {VISIBLE: visible[int(number)] if visible else number})
 
 
-def gpu_share(device: str, chosen: float | None, workers: int, gpus: int, *, grows: bool) -> float:
+def gpu_share(
+    device: str, chosen: float | None, workers: int, gpus: int, *, grows: bool, field: str = "run.workers"
+) -> float:
     """The share of a GPU, 0 to 1, that each worker asks Ray for.
 
     `device` and `chosen` are ``vision.device`` and ``vision.gpu_share``, `gpus` is what Ray has now; `grows` tells
-    whether it may get more when they are asked for. Without a chosen share workers are spread evenly. Raises
-    SettingsError if a GPU is wanted and Ray has none, or if the workers would never fit.
+    whether it may get more when they are asked for; `field` is the setting that says how many workers there are.
+    Without a chosen share workers are spread evenly. Raises SettingsError if a GPU is wanted and Ray has none, or if
+    the workers would never fit.
     """
     if device == "cpu" or (device == "auto" and not gpus):
         return 0.0
@@ -74,7 +77,7 @@ def gpu_share(device: str, chosen: float | None, workers: int, gpus: int, *, gro
     room = PARTS // round(chosen * PARTS) * gpus
     if room < workers and not grows:
         raise SettingsError(
-            f"vision.gpu_share={chosen:g} leaves room for {room} workers on {gpus} GPU(s), and run.workers is "
+            f"vision.gpu_share={chosen:g} leaves room for {room} workers on {gpus} GPU(s), and {field} is "
             f"{workers}; lower one of them"
         )
     return chosen

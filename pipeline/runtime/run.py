@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.console import Console
 
+from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.report import WorkReport
 from pipeline.errors import RelayedError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.live import milliseconds, total_latency
 from pipeline.runtime.names import new_run_name
+from pipeline.runtime.pool_news import PoolNews, changes_told
 from pipeline.runtime.screen import Screen
 from pipeline.runtime.services import services
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.signals import EndRequest
 from pipeline.runtime.startup import StartLimit, awaited_processes, listed
 from pipeline.runtime.targets import Targets, machine_address
-from pipeline.runtime.topics import require_topics
+from pipeline.runtime.topics import require_partitions, require_topics
 from pipeline.runtime.words import outcomes_told
 from pipeline.streams.probe import probe
 from pipeline.telemetry.discovery import serve_discovery
@@ -38,7 +40,7 @@ def run(settings: Settings, verbose: bool) -> int:
     name = settings.run.name or new_run_name(time.time_ns())
     connection = connection_of(settings, f"{name}.command")
     probe(connection).require(settings.kafka.group_protocol)
-    require_topics(connection)
+    require_partitions(settings, require_topics(connection))
     targets = Targets(settings.metrics.host, name, machine_address())
     with ExitStack() as stack:
         # first of all, since a port that is taken ends the command
@@ -65,12 +67,15 @@ def run(settings: Settings, verbose: bool) -> int:
         for line in greeting(settings, name, supervision.adopted, discovery.url):
             screen.tell(line)
         start: StartLimit | None = StartLimit(settings.lifecycle.start_seconds)
+        news = PoolNews()
         while not end.received:
             up.check()
             status = supervision.status()
             if status.failure:
                 raise RelayedError(status.failure, status.failure_exit_code)
             targets.update(status)
+            for line in news.lines(status.pool):
+                screen.tell(line)
             if start is not None and (awaited := awaited_processes(status)):
                 start.check(awaited, time.monotonic())
                 screen.say(f"starting: {listed(awaited)}")
@@ -81,7 +86,7 @@ def run(settings: Settings, verbose: bool) -> int:
             time.sleep(TICK_SECONDS)
         screen.say("ending: what is in hand is finished")
         final = supervision.stop(end.left)
-    console.print(_farewell(_work(final)), soft_wrap=True)
+    console.print(_farewell(_work(final), final.pool), soft_wrap=True)
     if final.failure:
         raise RelayedError(final.failure, final.failure_exit_code)
     return 0
@@ -103,6 +108,7 @@ def greeting(settings: Settings, name: str, adopted: bool, url: str) -> list[str
     ]
 
 
-def _farewell(work: WorkReport) -> str:
+def _farewell(work: WorkReport, pool: PoolStatus | None) -> str:
     p50, p99 = (milliseconds(total_latency(work).quantile(q)) for q in (0.5, 0.99))
-    return f"{outcomes_told(work.outcomes)}; {work.alerts} alerts; glass to alert p50 {p50}, p99 {p99}"
+    line = f"{outcomes_told(work.outcomes)}; {work.alerts} alerts; glass to alert p50 {p50}, p99 {p99}"
+    return line if pool is None else f"{line}; the pool {changes_told(pool.grown, pool.shrunk)}"

@@ -12,6 +12,7 @@ from pipeline.actors.report import WorkReport
 from pipeline.cameras.counts import summed
 from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.live import live_table, milliseconds, total_latency
+from pipeline.runtime.pool_news import pool_told
 from pipeline.runtime.words import counted, outcomes_told, unusual_told
 
 if TYPE_CHECKING:
@@ -77,11 +78,15 @@ class Screen:
             )
 
     def _note(self, status: "RunStatus", cameras: CameraStatus | None) -> str:
-        parts = [f"{counted(len(status.workers), 'worker')}, {counted(len(status.shards), 'shard')}"]
+        there, pool = len(status.workers), status.pool
+        workers = counted(there, "worker") if pool is None else pool_told(pool, there)
+        parts = [f"{workers}, {counted(len(status.shards), 'shard')}"]
         if status.replaced:
             parts.append(f"{status.replaced} replaced, last {status.last_replaced}")
         parts += [f"worker-{w.slot}: {w.failure or w.trouble}" for w in status.workers if w.failure or w.trouble]
         parts += [f"shard-{s.shard}: {s.failure}" for s in status.shards if s.failure]
+        if pool is not None and pool.trouble:
+            parts.append(f"pool: {pool.trouble}")
         if cameras is not None and cameras.trouble:
             parts.append(cameras.trouble)
         return "; ".join(parts)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.runtime.settings_kafka import Kafka, Security
+from pipeline.runtime.settings_scaling import Scaling
 from pipeline.runtime.settings_section import Count, Names, Positive, Section
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Metrics",
     "Overload",
     "Run",
+    "Scaling",
     "Security",
     "Settings",
     "Vision",
@@ -47,7 +49,7 @@ class Run(Section):
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Partitions of `frames`, and of the topics that follow it."""
     workers: Annotated[int, Field(ge=1, le=1_000)] = 2
-    """Vision workers; each needs a partition of its own."""
+    """Vision workers of a fixed pool; each needs a partition of its own."""
 
     @model_validator(mode="after")
     def _partition_for_each_worker(self) -> Self:
@@ -210,6 +212,7 @@ class Settings(BaseSettings):
 
     kafka: Kafka = Kafka()
     run: Run = Run()
+    scaling: Scaling = Scaling()
     batch: Batch = Batch()
     overload: Overload = Overload()
     vision: Vision = Vision()
@@ -219,6 +222,45 @@ class Settings(BaseSettings):
     demo: Demo = Demo()
     metrics: Metrics = Metrics()
     lifecycle: Lifecycle = Lifecycle()
+
+    @property
+    def least_workers(self) -> int:
+        """Workers of a run at its start, and the fewest that it has."""
+        return self.run.workers if self.scaling.max is None else self.scaling.min or 1
+
+    @property
+    def most_workers(self) -> int:
+        """The most workers that a run has at a time."""
+        return self.scaling.max or self.run.workers
+
+    @property
+    def most_workers_field(self) -> str:
+        """The dotted field that says how many these are."""
+        return "run.workers" if self.scaling.max is None else "scaling.max"
+
+    @model_validator(mode="after")
+    def _elastic_pool_fits(self) -> Self:
+        most, run, overload = self.scaling.max, self.run, self.overload
+        if most is None:
+            return self
+        if "workers" in run.model_fields_set:
+            raise ValueError(
+                f"run.workers={run.workers} and scaling.max={most} are both set, and a pool is fixed or elastic; leave "
+                f"run.workers out for an elastic pool, or scaling for a fixed one"
+            )
+        if run.partitions < most:
+            raise ValueError(
+                f"run.partitions={run.partitions} is less than scaling.max={most}, and a worker without a partition "
+                f"has nothing to do; set run.partitions to at least {most} or scaling.max to at most {run.partitions}"
+            )
+        target, oldest = self.scaling.target_lag_seconds, overload.max_age_seconds
+        if overload.policy == "shed-oldest" and target >= oldest:
+            raise ValueError(
+                f"scaling.target_lag_seconds={target:g} is not less than overload.max_age_seconds={oldest:g}, at which "
+                f"shed-oldest drops a frame, so none would wait as long; lower scaling.target_lag_seconds, raise "
+                f"overload.max_age_seconds, or set overload.policy to block"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -251,8 +251,13 @@ def _complaint(first: ErrorDetails, values: Mapping[str, Any], origins: Mapping[
         at = at.rpartition(".")[0]
     if at:
         return f"{at}={_shown_raw(at, values[at])} ({origins[at]}): {_reason(first, at)}"
-    inside = [f"{name} from {origin}" for name, origin in origins.items() if name.startswith(field + ".")]
-    return f"{field}: {_reason(first, field)}" + (f" ({', '.join(inside)})" if inside else "")
+    reason = _reason(first, field)
+    if not field:  # several sections do not fit together, and the reason names their fields in full
+        inside = [name for name in origins if name in reason]
+    else:
+        inside = [name for name in origins if name.startswith(field + ".")]
+    told = f" ({', '.join(f'{name} from {origins[name]}' for name in inside)})" if inside else ""
+    return (f"{field}: {reason}" if field else reason) + told
 
 
 def _reason(first: ErrorDetails, field: str) -> str:

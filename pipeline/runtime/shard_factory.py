@@ -68,5 +68,5 @@ class Heartbeat:
 
 def search_threads_of(settings: Settings) -> int:
     """Compute threads of one search: a shard's share of the cores that this process may use."""
-    processes = settings.run.workers + settings.matching.shards
+    processes = settings.most_workers + settings.matching.shards
     return max(1, len(os.sched_getaffinity(0)) // processes)

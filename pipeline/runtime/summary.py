@@ -84,6 +84,19 @@ class CameraSummary(msgspec.Struct, frozen=True):
     queue_age_seconds: Quantiles
 
 
+class Pool(msgspec.Struct, frozen=True):
+    """An elastic pool of workers."""
+
+    least: int
+    """Workers that there are at least."""
+    most: int
+    """Workers that there are at most."""
+    grown: int
+    """Changes to more workers."""
+    shrunk: int
+    """Changes to fewer workers."""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one demo."""
 
@@ -96,6 +109,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Workers and shards that died and were replaced; nothing is lost by that if custody balances."""
     last_replacement: str
     """Which of them was the latest, and why; empty if none was."""
+    pool: Pool | None
+    """Null if the number of workers was fixed."""
     seed: int
     seconds: float
     """How long the cameras sent."""
@@ -159,7 +174,7 @@ def read_summary(path: Path) -> Summary:
 def summary_schema() -> dict[str, Any]:
     """The JSON Schema of summary.json; a field's description is the docstring below it."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Summary)}
-    for kind in (Quantiles, CameraCounts, Custody, Truth, CameraSummary, Summary):
+    for kind in (Quantiles, CameraCounts, Custody, Truth, CameraSummary, Pool, Summary):
         properties = schema["$defs"][kind.__name__]["properties"]
         for field, said in _field_docstrings(kind).items():
             properties[field] = {"description": said, **properties[field]}

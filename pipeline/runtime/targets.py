@@ -33,9 +33,11 @@ class Targets:
 
     def update(self, status: "RunStatus", cameras: str = "") -> None:
         """Take in which processes there are now; `cameras` is the address of the producers' metrics, if any."""
+        pool = status.pool
         by_role = {
             "worker": tuple(self._target(each.node, each.metrics_port) for each in status.workers if each.metrics_port),
             "shard": tuple(self._target(each.node, each.metrics_port) for each in status.shards if each.metrics_port),
+            "supervisor": (self._target(pool.node, pool.metrics_port),) if pool and pool.metrics_port else (),
             "cameras": (self._target(self._here, int(cameras.rpartition(":")[2])),) if cameras else (),
         }
         self._groups = tuple(

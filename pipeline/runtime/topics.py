@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.catalog.topics import FRAMES, TOPICS
-from pipeline.errors import BrokerError
+from pipeline.errors import BrokerError, SettingsError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.words import counted
@@ -128,6 +128,20 @@ def require_topics(connection: Connection) -> int:
     if problem := topics_problem(states):
         raise BrokerError(f"Kafka at {connection.brokers} {problem}")
     return next(state.partitions for state in states if state.name == FRAMES)
+
+
+def require_partitions(settings: Settings, partitions: int) -> None:
+    """Raise SettingsError if an elastic pool could get more workers than ``frames`` has partitions.
+
+    A fixed pool of that kind starts all the same, as another run of its group may end.
+    """
+    most = settings.scaling.max
+    if most is not None and partitions < most:
+        raise SettingsError(
+            f"scaling.max={most}, but {FRAMES} on Kafka at {settings.kafka.brokers} has "
+            f"{counted(partitions, 'partition')}, and a worker without a partition has nothing to do; set scaling.max "
+            f"to at most {partitions}, or make {FRAMES} with `lamppost topics create --partitions {most}`"
+        )
 
 
 def topics_problem(states: Sequence[TopicState]) -> str:

@@ -152,6 +152,17 @@ def test_a_kafka_that_does_not_answer_is_told_with_the_setting_to_check(
     assert "kafka.brokers (--brokers)" in err
 
 
+def test_topics_can_be_created_with_the_settings_of_an_elastic_pool(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither bound is this command's business, whatever number of partitions it is asked for."""
+    monkeypatch.setenv("LAMPPOST_SCALING__MIN", "2")
+    monkeypatch.setenv("LAMPPOST_SCALING__MAX", "4")
+    code, _, err = run(monkeypatch, capsys, "topics", "create", "--partitions", "1", "--brokers", "127.0.0.1:1")
+    assert code == BrokerError.exit_code
+    assert "127.0.0.1:1" in err
+
+
 def test_settings_are_listed_with_their_origin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What a demo makes of its end: whether it went well, its exit code, and the summary."""
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as release
 from io import StringIO
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.report import PlaceReport, SecondReport, WorkReport
 from pipeline.cameras.counts import CameraCounts
 from pipeline.cameras.plan import FleetPlan
@@ -18,11 +20,11 @@ from pipeline.matching import engine
 from pipeline.runtime import demo_results
 from pipeline.runtime.camera_job import CameraStatus
 from pipeline.runtime.cameras import described
-from pipeline.runtime.demo_results import exit_code, summarise, write_results
+from pipeline.runtime.demo_results import exit_code, report, summarise, write_results
 from pipeline.runtime.finished import Finished
 from pipeline.runtime.live_cohorts import LiveCohorts
 from pipeline.runtime.settings import Cameras, Demo, Settings
-from pipeline.runtime.summary import Summary, read_summary
+from pipeline.runtime.summary import Pool, Summary, read_summary
 from pipeline.runtime.taps import CustodyFindings
 from pipeline.runtime.truth import Verdict
 
@@ -117,6 +119,19 @@ def test_the_verdict_is_in_the_summary_if_there_is_one() -> None:
     assert (summary.truth.planted_passes, summary.truth.alerted_passes) == (4, 3)
     assert (summary.truth.doubled_passes, summary.truth.false_alerts, summary.truth.faces) == (1, 2, 50)
     assert result(finished(custody()))[0].truth is None
+
+
+def test_the_summary_says_how_often_an_elastic_pool_changed() -> None:
+    """A fixed one has nothing to say."""
+    pool = PoolStatus(
+        least=1, most=4, wanted=2, grown=2, shrunk=1, latest=None, trouble="", metrics_port=0, node="127.0.0.1"
+    )
+    summary, _ = result(replace(finished(custody()), pool=pool))
+    assert summary.pool == Pool(least=1, most=4, grown=2, shrunk=1)
+    assert result(finished(custody()))[0].pool is None
+    console = Console(file=StringIO(), record=True, width=200)
+    report(summary, console)
+    assert "1 to 4; the pool grew 2 times and shrank once" in console.export_text()
 
 
 def test_the_summary_names_the_faiss_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

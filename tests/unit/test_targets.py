@@ -1,15 +1,17 @@
 """Where Prometheus is told to look for a run's processes."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pipeline.runtime.targets import Targets, machine_address, reachable
 
 
-def status(*ports: int, node: str = "10.0.0.7") -> SimpleNamespace:
+def status(*ports: int, node: str = "10.0.0.7", pool: Any = None) -> SimpleNamespace:
     """A run whose workers have these metrics ports, and a shard on port 9300."""
     return SimpleNamespace(
+        pool=pool,
         workers=[SimpleNamespace(metrics_port=port, node=node) for port in ports],
         shards=[SimpleNamespace(metrics_port=9300, node="10.0.0.8")],
     )
@@ -40,6 +42,16 @@ def test_processes_of_several_machines_are_listed_with_their_own_addresses() -> 
     assert listed("0.0.0.0", 9100, cameras="0.0.0.0:9200") == {
         "worker": ("10.0.0.7:9100",), "shard": ("10.0.0.8:9300",), "cameras": ("10.0.0.1:9200",),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("port", "listed_at"), [(0, None), (9400, ("10.0.0.9:9400",))])
+def test_the_supervisor_of_an_elastic_pool_is_listed_once_it_listens(
+    port: int, listed_at: tuple[str, ...] | None
+) -> None:
+    """It alone exports what becomes of the pool."""
+    targets = Targets("0.0.0.0", "run", here="10.0.0.1")
+    targets.update(status(pool=SimpleNamespace(metrics_port=port, node="10.0.0.9")))  # type: ignore[arg-type]  # as above
+    assert {group.labels["role"]: group.targets for group in targets.groups()}.get("supervisor") == listed_at
 
 
 def test_a_ray_on_the_loopback_interface_is_on_the_commands_machine() -> None:
