@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipeline.catalog.outcomes import DeadLetterReason
-from pipeline.wire.frames import CAMERA_RUN, CAPTURE_TIME, EPOCH, MAX_BYTES, SEQUENCE
+from pipeline.catalog.topics import FRAME_BYTES
+from pipeline.wire.frames import CAMERA_RUN, CAPTURE_TIME, EPOCH, SEQUENCE
 from pipeline.wire.schema import VERSION_HEADER
 
 HOUR_NS: Final = 3600 * 10**9
@@ -111,7 +112,7 @@ POISONS: Final = (
     Poison("a JPEG's start alone", DeadLetterReason.UNDECODABLE, _valued(lambda *_: b"\xff\xd8\xff\xd9")),
     Poison("a picture of no rows", DeadLetterReason.UNDECODABLE, _valued(lambda jpeg, _: _sized(jpeg, 0, 1280))),
     Poison("a decompression bomb", DeadLetterReason.TOO_LARGE, _valued(lambda jpeg, _: _sized(jpeg, 65535, 65535))),
-    Poison("larger than the limit", DeadLetterReason.TOO_LARGE, _valued(lambda jpeg, _: jpeg + b"\0" * MAX_BYTES)),
+    Poison("larger than the limit", DeadLetterReason.TOO_LARGE, _valued(lambda jpeg, _: jpeg + b"\0" * FRAME_BYTES)),
 )
 """The last comes compressed, or no broker would take it."""
 
