@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,9 +17,11 @@ from pipeline.actors.child import Child
 from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
 from pipeline.actors.parcel import Parcels, Part
+from pipeline.actors.placement import Placement
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
+from pipeline.core.replicas import Replica, replicas_of
 from pipeline.errors import BrokerError, ClusterError
 
 _log = logging.getLogger(__name__)
@@ -39,8 +42,10 @@ class RunPlan:
     run: str
     workers: int
     shards: int
+    replicas: int
+    """Of each shard."""
     make_worker: Callable[[int], WorkerParts]
-    make_shard: Callable[[int], Any]
+    make_shard: Callable[[Replica], Any]
     lease_seconds: float
     heartbeat: Callable[[], None]
     """Keeps the watchlist topic compacting; called every `heartbeat_seconds`."""
@@ -55,6 +60,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     pid: int
     workers: list[WorkerStatus]
     shards: list[ShardStatus]
+    """Of every replica."""
     awaited: int
     """Processes that have not answered yet; the lists are of those that have."""
     replaced: int
@@ -69,7 +75,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether every worker consumes and every shard serves."""
+        """Whether every worker consumes and every replica of every shard serves."""
         return (
             not self.awaited
             and all(worker.state == "running" for worker in self.workers)
@@ -88,18 +94,22 @@ class Supervisor:
         self._failure_exit_code = 1
         self._parcels = Parcels()
         self._totals = Totals()
+        self._placement = Placement(plan.replicas)
         self._shards: list[Child[ShardStatus]] = [
             Child(
-                f"shard-{index}",
-                self._creator(WatchlistShard, f"shard-{index}", index, plan.make_shard, {}),
+                replica.name,
+                self._creator(
+                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
+                ),
                 msgspec.msgpack.Decoder(ShardStatus).decode,
             )
-            for index in range(plan.shards)
+            for shard in range(plan.shards)
+            for replica in replicas_of(shard, plan.replicas)
         ]
         self._workers: list[Child[WorkerStatus]] = [
             Child(
                 f"worker-{slot}",
-                self._creator(VisionWorker, f"worker-{slot}", slot, plan.make_worker, plan.worker_options),
+                self._creator(VisionWorker, f"worker-{slot}", slot, plan.make_worker, lambda: plan.worker_options),
                 msgspec.msgpack.Decoder(WorkerStatus).decode,
             )
             for slot in range(plan.workers)
@@ -181,7 +191,12 @@ class Supervisor:
             self._fail(f"{child.name}: {child.status.failure}", child.status.failure_exit_code)
 
     def _creator(
-        self, actor: type, name: str, number: int, factory: Callable[[int], Any], options: dict[str, Any]
+        self,
+        actor: type,
+        name: str,
+        which: object,
+        factory: Callable[[Any], Any],
+        options: Callable[[], dict[str, Any]],
     ) -> Callable[[], Any]:
         plan = self._plan
 
@@ -195,9 +210,9 @@ class Supervisor:
                     get_if_exists=True,
                     max_restarts=0,
                     max_concurrency=8,
-                    **({"num_cpus": 0} | options),
+                    **({"num_cpus": 0} | options()),
                 )
-                .remote(number, factory, plan.lease_seconds)
+                .remote(which, factory, plan.lease_seconds)
             )
 
         return create
@@ -212,6 +227,8 @@ class Supervisor:
                     self._judge(child)
                 for worker in self._workers:
                     self._totals.take_in(worker.status)
+                for shard in self._shards:
+                    self._placement.take_in(shard.status)
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
