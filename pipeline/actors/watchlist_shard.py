@@ -59,7 +59,7 @@ class View(Protocol):
         """Records that were no entry."""
 
     def apply(self, records: Sequence[ConsumedRecord]) -> None:
-        """Apply records in offset order."""
+        """Apply records in offset order, and overwrite their values, which hold templates."""
 
     def sweep(self, now_ns: int) -> int:
         """Destroy entries whose time is over at `now_ns`, and what was removed."""

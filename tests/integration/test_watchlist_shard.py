@@ -16,6 +16,7 @@ from pipeline.actors.gallery import RayGallery
 from pipeline.actors.shard_reply import CALL_BYTES
 from pipeline.actors.watchlist_shard import ShardParts, ShardStatus, WatchlistShard
 from pipeline.catalog.topics import TOPICS, WATCHLIST
+from pipeline.core.replicas import Replica
 from pipeline.core.sharding import shard_of
 from pipeline.errors import ModelError, ShardUnavailable
 from pipeline.records import OutgoingRecord, Probes, WatchlistEntry
@@ -24,6 +25,7 @@ from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
 from pipeline.streams.topics import TopicAdmin
 from pipeline.streams.writer import RecordWriter
+from pipeline.testing.telemetry import FakeTelemetry
 from pipeline.wire.watchlist import encode, encode_removal
 
 pytestmark = pytest.mark.integration
@@ -127,12 +129,12 @@ class Shards:
         self.run = run
         self.actors: dict[int, Any] = {}
 
-    def start(self, number: int, factory: Callable[[int], ShardParts], lease_seconds: float = 60.0) -> None:
+    def start(self, number: int, factory: Callable[[Replica], ShardParts], lease_seconds: float = 60.0) -> None:
         """Start one as a supervisor does."""
-        actor = self._ray.remote(WatchlistShard)
+        actor, replica = self._ray.remote(WatchlistShard), Replica(number, 0, 1)
         self.actors[number] = actor.options(
-            name=f"shard-{number}", namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0
-        ).remote(number, factory, lease_seconds)
+            name=replica.name, namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0
+        ).remote(replica, factory, lease_seconds)
 
     def status(self, number: int) -> ShardStatus:
         """What one says of itself."""
@@ -170,9 +172,18 @@ def serving(ray_connection: Any, settings: Settings) -> Iterator[Shards]:
         started.kill(number)
 
 
-def gallery(shards: Shards, policy: Any = "wait", deadline_seconds: float = 10.0) -> RayGallery:
+def gallery(
+    of: Shards | str, policy: Any = "wait", deadline_seconds: float = 10.0, *, shards: int = SHARDS
+) -> RayGallery:
     """The gallery of a worker of that run."""
-    return RayGallery(namespace=shards.run, shards=SHARDS, deadline_seconds=deadline_seconds, on_shard_loss=policy)
+    return RayGallery(
+        namespace=of if isinstance(of, str) else of.run,
+        shards=shards,
+        replicas=1,
+        deadline_seconds=deadline_seconds,
+        on_shard_loss=policy,
+        telemetry=FakeTelemetry(),
+    )
 
 
 def objects_created(ray: Any) -> int:
@@ -270,7 +281,7 @@ def test_missing_shard_is_said_and_its_successor_found(
 def test_no_shard_at_all_is_never_an_answer(ray_connection: Any) -> None:
     """Where nothing was searched, `degrade` has nothing to say either."""
     with pytest.raises(ShardUnavailable, match="shard-0, shard-1 of run nobody"):
-        RayGallery(namespace="nobody", shards=2, deadline_seconds=0.2, on_shard_loss="degrade").search(probe(4), 3)
+        gallery("nobody", "degrade", 0.2).search(probe(4), 3)
 
 
 def test_large_searches_stay_out_of_the_object_store(
@@ -295,7 +306,7 @@ def test_large_searches_stay_out_of_the_object_store(
 def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., None]) -> None:
     """A factory's error reaches the supervisor with its exit code, and a search is refused."""
 
-    def broken(number: int) -> ShardParts:
+    def broken(replica: Replica) -> ShardParts:
         raise ModelError("FAISS cannot be imported")
 
     shards.start(0, broken)
@@ -303,7 +314,7 @@ def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., No
     status = shards.status(0)
     assert (status.failure, status.failure_exit_code, status.recoverable) == ("FAISS cannot be imported", 7, False)
     with pytest.raises(ShardUnavailable):
-        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
+        gallery(shards, "wait", 0.2, shards=1).search(probe(0), 1)
 
 
 def test_shard_ends_when_its_lease_is_not_renewed(
@@ -328,4 +339,4 @@ def test_stopped_shard_frees_its_port_and_refuses_searches(
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     with pytest.raises(ShardUnavailable):
-        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
+        gallery(shards, "wait", 0.2, shards=1).search(probe(0), 1)
