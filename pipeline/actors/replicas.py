@@ -109,8 +109,7 @@ class Replicas:
 
     def _hedge(self, asked: _Round) -> None:
         for shard in {replica.shard for replica in asked.calls}:
-            if self._ask_next(asked, shard):
-                self._count(SEARCHES_HEDGED, shard)
+            self._ask_next(asked, shard, SEARCHES_HEDGED)
 
     def _note_late(self, asked: _Round) -> None:
         for replica in asked.calls:
@@ -125,9 +124,8 @@ class Replicas:
             cause = error.cause if isinstance(error, RayTaskError) else None
             if cause is None:
                 self._forget(replica)  # it died; its successor has the same name and another handle
-            if self._ask_next(asked, shard):
-                self._count(SEARCHES_FAILED_OVER, shard)
-            elif cause is not None and not isinstance(cause, ShardUnavailable) and not asked.pending(shard):
+            another = self._ask_next(asked, shard, SEARCHES_FAILED_OVER) or asked.pending(shard)
+            if cause is not None and not isinstance(cause, ShardUnavailable) and not another:
                 raise ClusterError(f"{replica.name} failed to search: {cause!r}") from error
         else:
             self._answered(asked, replica, packed)
@@ -139,8 +137,8 @@ class Replicas:
         for other in asked.pending(replica.shard):
             del asked.calls[other]
 
-    def _ask_next(self, asked: _Round, shard: int) -> bool:
-        """Ask the next replica of a shard that is there; returns whether there was one."""
+    def _ask_next(self, asked: _Round, shard: int, why: Metric | None = None) -> bool:
+        """Ask the next replica of a shard that is there, and count `why`; returns whether there was one."""
         question, unasked = asked.question, asked.unasked[shard]
         while unasked:
             replica = unasked.pop(0)
@@ -149,12 +147,12 @@ class Replicas:
                 asked.calls[replica] = actor.search.remote(
                     question.probes.templates, question.probes.capture_ns, question.k, question.version
                 )
+                if why is not None:
+                    self._telemetry.count(why, shard=str(shard))
                 return True
             self._avoided.add(replica)
+            why = why or SEARCHES_FAILED_OVER
         return False
-
-    def _count(self, metric: Metric, shard: int) -> None:
-        self._telemetry.count(metric, shard=str(shard))
 
     def _actor(self, replica: Replica) -> Any:
         actor = self._actors.get(replica)

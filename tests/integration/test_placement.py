@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ def cluster() -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="lp-ray-", dir="/tmp") as folder:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_TMPDIR", folder)  # where it notes its address for anybody who looks for a cluster
+        (Path(folder) / "ray").mkdir()
         nodes = {"num_cpus": 1, "object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args=nodes | {"temp_dir": folder})
         try:

@@ -115,6 +115,14 @@ def test_a_replica_that_fails_at_once_is_replaced_in_the_same_search(monkeypatch
     assert worker.counted == (0, 1)
 
 
+def test_a_replica_that_is_not_there_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That counts like one that fails when it is asked."""
+    worker = Worker(monkeypatch, {"shard-0.0": Played()})
+    assert [worker.search() for _ in range(3)] == [(7, 0.0)] * 3
+    assert worker.asked() == ["shard-0.0"] * 3
+    assert worker.counted == (0, 1)
+
+
 def test_a_replica_that_hangs_costs_one_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other is asked as well when the delay is over, and first from then on."""
     worker = Worker(monkeypatch, two(Played(), hanging()))
