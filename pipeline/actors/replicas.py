@@ -121,12 +121,12 @@ class Replicas:
             packed: bytes = ray.get(asked.calls.pop(replica))
         except RayError as error:
             self._avoided.add(replica)
-            cause = error.cause if isinstance(error, RayTaskError) else None
-            if cause is None:
+            computing = error if isinstance(error, RayTaskError) else None
+            if computing is None:
                 self._forget(replica)  # it died; its successor has the same name and another handle
             another = self._ask_next(asked, shard, SEARCHES_FAILED_OVER) or asked.pending(shard)
-            if cause is not None and not isinstance(cause, ShardUnavailable) and not another:
-                raise ClusterError(f"{replica.name} failed to search: {cause!r}") from error
+            if computing is not None and not isinstance(computing.cause, ShardUnavailable) and not another:
+                raise ClusterError(f"{replica.name} failed to search: {computing.cause!r}") from error
         else:
             self._answered(asked, replica, packed)
 

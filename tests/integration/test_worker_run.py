@@ -348,6 +348,7 @@ def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled(
     assert street.balanced()
 
 
+@pytest.mark.parametrize("street", [Matching(shards=1, replicas=2)], indirect=True, ids=["two replicas"])
 def test_a_killed_supervisor_comes_back_and_adopts_its_processes(
     street: Street, supervision: Supervision, eventually: Eventually
 ) -> None:
@@ -461,6 +462,7 @@ def test_a_run_may_go_on_without_a_shard_and_says_so(
     assert street.fractions_searched() == {0.5, 1.0}
 
 
+@pytest.mark.parametrize("street", [Matching(shards=1, replicas=2)], indirect=True, ids=["two replicas"])
 def test_stop_leaves_no_process_of_the_run(street: Street, supervision: Supervision, eventually: Eventually) -> None:
     """Workers leave their group, shards end, the supervisor last; the final status holds all that was done."""
     status = supervision.status()
@@ -477,7 +479,14 @@ def test_a_run_whose_command_is_gone_ends_itself(
     ray_connection: Any, kafka: Connection, prefix: str, tmp_path: Path, eventually: Eventually
 ) -> None:
     """Without renewal of its lease the supervisor drains and ends its workers and shards, and is not started anew."""
-    street = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=3.0, folder=tmp_path)
+    street = Street(
+        ray_connection,
+        kafka,
+        f"{prefix}run",
+        lease_seconds=3.0,
+        folder=tmp_path,
+        matching=Matching(shards=1, replicas=2),
+    )
     options = {"name": SUPERVISOR, "namespace": street.run, "lifetime": "detached", "max_restarts": -1, "num_cpus": 0}
     supervisor = ray_connection.remote(Supervisor).options(**options, max_concurrency=8).remote(street.plan)
 
