@@ -37,19 +37,16 @@ def cluster() -> Iterator[Any]:
             made.shutdown()
 
 
-class Here:
-    """Stands where a replica would."""
-
-    def node(self) -> str:
-        """The node that it lives on."""
-        import ray  # noqa: PLC0415  # as above
-
-        return str(ray.get_runtime_context().get_node_id())
-
-
 def start(replica: Replica, placement: Placement) -> str:
     """Start a detached actor of that name where it is to live; the node where it is."""
     import ray  # noqa: PLC0415  # as above
+
+    class Here:
+        """Stands where the replica would."""
+
+        def node(self) -> str:
+            """The node that it lives on."""
+            return str(ray.get_runtime_context().get_node_id())
 
     actor = (
         ray.remote(Here)
