@@ -1,6 +1,6 @@
 """Where the supervisor has Ray start the replicas of shards: those of one shard on different nodes."""
 
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -8,13 +8,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.actors.watchlist_shard import ShardStatus
 from pipeline.core.replicas import Replica, home
 
+MEMORY_BYTES: Final = 1
+"""What a replica takes of its node in Ray's books: every node has memory to give, and not every one has a CPU."""
+
 
 class Placement:
     """Knows where each replica lives, and chooses where one that is started next is to live; one thread uses it.
 
-    Ray has no anti-affinity between actors, and its strategy SPREAD neither knows which of them belong together nor
-    binds actors that take no CPU. So a replica is given a node by name, softly: one that is gone by then does not keep
-    it from starting elsewhere.
+    Ray has no anti-affinity between actors, and its strategy SPREAD does not know which of them belong together. So a
+    replica is given a node by name, softly: one that is gone by then does not keep it from starting elsewhere.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -48,4 +50,5 @@ class Placement:
         if chosen is None:
             return {}
         self._homes[replica] = chosen
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(chosen, soft=True)}
+        # Ray puts an actor that takes nothing on any node, whatever it is told (measured with 2.60)
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(chosen, soft=True), "memory": MEMORY_BYTES}

@@ -27,7 +27,9 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def places(placing: Placement, replicas: Sequence[Replica]) -> list[str]:
     """The nodes that replicas are given, in order."""
-    strategies = [placing.options(each)["scheduling_strategy"] for each in replicas]
+    options = [placing.options(each) for each in replicas]
+    assert all(each["memory"] > 0 for each in options), "Ray would not heed a node"
+    strategies = [each["scheduling_strategy"] for each in options]
     assert all(each.soft for each in strategies)
     return [each.node_id for each in strategies]
 
