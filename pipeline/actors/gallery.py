@@ -1,42 +1,55 @@
-"""All shards of a run as one gallery, from inside a worker: one Ray call per shard, answers merged."""
+"""All shards of a run as one gallery, from inside a worker: one answer per shard, merged."""
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Final, Literal
 
 import msgspec
-import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from pipeline.actors.shard_reply import CALL_BYTES, unpack
+from pipeline.actors.replicas import Question, Replicas
+from pipeline.actors.shard_reply import CALL_BYTES
 from pipeline.core.batching import chunks
-from pipeline.core.merge import greatest_version, lagging, merge
-from pipeline.errors import ClusterError, ShardUnavailable
+from pipeline.core.merge import greatest_version, lagging, merge, newest
+from pipeline.errors import ShardUnavailable
+from pipeline.ports import Telemetry
 from pipeline.records import Probes, SearchResult, ShardReply
 
 RETRY_SECONDS: Final = 0.05
-"""Pause before shards that did not answer are looked for again."""
+"""Pause before shards of which no replica answered are looked for again."""
 
 
 class RayGallery:
-    """Implements `pipeline.ports.Gallery` over the named actors ``shard-0`` … of a namespace; one thread uses it.
+    """Implements `pipeline.ports.Gallery` over the named actors of a namespace; one thread uses it.
 
-    With `on_shard_loss` wait, a shard that is away is looked for until the deadline, and then ShardUnavailable names
-    it. With degrade, the result is that of the shards that answered, and says which fraction they are; ShardUnavailable
-    is raised only if none answers. No call carries more than 100 KB, so nothing enters Ray's object store.
+    Each shard is answered for by one of its `replicas`, whichever answers by the deadline. With `on_shard_loss` wait, a
+    shard of which none does is looked for until then, and ShardUnavailable names it. With degrade, the result is that
+    of the shards that answered, and says which fraction they are; ShardUnavailable is raised only if none answers. No
+    call carries more than 100 KB, so nothing enters Ray's object store.
 
     A batch without a probe asks nobody: its result has the versions and the fraction of the latest search, since a loss
     that has been met is not over because nobody looked. Before the first search they are version 0 and all of it.
     """
 
     def __init__(
-        self, *, namespace: str, shards: int, deadline_seconds: float, on_shard_loss: Literal["wait", "degrade"]
+        self,
+        *,
+        namespace: str,
+        shards: int,
+        replicas: int,
+        deadline_seconds: float,
+        on_shard_loss: Literal["wait", "degrade"],
+        telemetry: Telemetry,
     ) -> None:
         self._namespace = namespace
         self._shards = shards
+        self._replicas = Replicas(
+            namespace=namespace, replicas=replicas, deadline_seconds=deadline_seconds, telemetry=telemetry
+        )
         self._deadline_seconds = deadline_seconds
         self._degrade = on_shard_loss == "degrade"
-        self._actors: dict[int, Any] = {}
+        self._turn = 0
+        self._greatest = 0
         self._latest = SearchResult((), version_lowest=0, version_greatest=0, fraction_searched=1.0)
 
     def search(self, probes: Probes, k: int) -> SearchResult:
@@ -56,85 +69,50 @@ class RayGallery:
         return found
 
     def _search(self, probes: Probes, k: int) -> SearchResult:
-        deadline = time.monotonic() + self._deadline_seconds
-        replies = self._gather(probes, k, deadline)
-        if late := lagging(list(replies.values())):
-            replies |= self._ask(late, probes, k, greatest_version(list(replies.values())), deadline)
+        self._turn += 1
+        question = Question(probes, k, 0, self._turn, time.monotonic() + self._deadline_seconds)
+        replies = self._gather(question)
+        # of all searches so far: the replica that answers next may be older than the one that answered before
+        self._greatest = max(self._greatest, greatest_version(replies.values()))
+        if late := lagging(list(replies.values()), self._greatest):
+            # the turn after this one begins with another replica, which need not catch up itself
+            again = replace(question, version=self._greatest, turn=self._turn + 1)
+            replies = newest(replies, self._ask(late, again))
         return merge(list(replies.values()), len(probes.templates), k, self._shards)
 
-    def _gather(self, probes: Probes, k: int, deadline: float) -> dict[int, ShardReply]:
+    def _gather(self, question: Question) -> dict[int, ShardReply]:
         """An answer of every shard, or of those that are there, as the policy says."""
-        replies = self._ask(range(self._shards), probes, k, 0, deadline)
+        replies = self._ask(range(self._shards), question)
         if len(replies) < self._shards:
             # whoever died may have been replaced meanwhile
-            replies |= self._ask(self._missing(replies), probes, k, 0, deadline)
+            replies |= self._ask(self._missing(replies), question)
         while len(replies) < self._shards and not (self._degrade and replies):
-            if time.monotonic() + RETRY_SECONDS > deadline:
+            if question.left <= RETRY_SECONDS:
                 names = ", ".join(f"shard-{shard}" for shard in self._missing(replies))
                 raise ShardUnavailable(
                     f"{names} of run {self._namespace} did not answer within {self._deadline_seconds:g} s"
                 )
             time.sleep(RETRY_SECONDS)
-            replies |= self._ask(self._missing(replies), probes, k, 0, deadline)
+            replies |= self._ask(self._missing(replies), question)
         return replies
 
     def _missing(self, replies: Mapping[int, ShardReply]) -> list[int]:
         return [shard for shard in range(self._shards) if shard not in replies]
 
-    def _ask(
-        self, shards: Iterable[int], probes: Probes, k: int, version: int, deadline: float
-    ) -> dict[int, ShardReply]:
+    def _ask(self, shards: Iterable[int], question: Question) -> dict[int, ShardReply]:
         """The answers of those of `shards` that answer by the deadline."""
-        calls = {
-            shard: actor.search.remote(probes.templates, probes.capture_ns, k, version)
-            for shard in shards
-            if (actor := self._actor(shard)) is not None
-        }
-        replies = {shard: unpack(packed) for shard, packed in self._packed(calls, deadline).items()}
-        for shard, reply in replies.items():
+        replies = self._replicas.ask(shards, question)
+        probes = question.probes
+        for shard, reply in list(replies.items()):
             done = len(reply.candidates)
             if done < len(probes.templates):
                 rest = Probes(probes.templates[done:], probes.capture_ns[done:])
-                others = self._ask([shard], rest, k, version, deadline)
-                if shard not in others:
-                    return {known: replies[known] for known in replies if known != shard}
-                replies[shard] = _append(reply, others[shard])
+                others = self._ask([shard], replace(question, probes=rest))
+                if shard in others:
+                    replies[shard] = _append(reply, others[shard])
+                else:
+                    del replies[shard]
         return replies
-
-    def _packed(self, calls: Mapping[int, Any], deadline: float) -> dict[int, bytes]:
-        try:
-            return dict(zip(calls, ray.get(list(calls.values()), timeout=_left(deadline)), strict=True))
-        except RayError:
-            # somebody failed or is late, and the others' answers count
-            answers = {shard: self._answer(shard, call, deadline) for shard, call in calls.items()}
-            return {shard: answer for shard, answer in answers.items() if answer is not None}
-
-    def _answer(self, shard: int, call: Any, deadline: float) -> bytes | None:
-        try:
-            packed: bytes = ray.get(call, timeout=_left(deadline))
-        except GetTimeoutError:
-            return None
-        except RayTaskError as error:
-            if isinstance(error.cause, ShardUnavailable):
-                return None
-            raise ClusterError(f"shard-{shard} failed to search: {error.cause!r}") from error
-        except RayError:
-            self._actors.pop(shard, None)  # it died; its successor has the same name and another handle
-            return None
-        return packed
-
-    def _actor(self, shard: int) -> Any:
-        actor = self._actors.get(shard)
-        if actor is None:
-            try:
-                actor = self._actors[shard] = ray.get_actor(f"shard-{shard}", namespace=self._namespace)
-            except ValueError:
-                return None
-        return actor
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
 
 
 def _append(first: ShardReply, rest: ShardReply) -> ShardReply:

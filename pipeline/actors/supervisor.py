@@ -18,11 +18,13 @@ from pipeline.actors.elastic import Elasticity, ElasticPlan, standing_workers
 from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
 from pipeline.actors.parcel import Parcels, Part
+from pipeline.actors.placement import Placement
 from pipeline.actors.pool import LAST_WORDS_SECONDS, Pool
 from pipeline.actors.pool_status import PoolStatus
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
+from pipeline.core.replicas import Replica, replicas_of
 from pipeline.errors import BrokerError, ClusterError
 
 _log = logging.getLogger(__name__)
@@ -41,8 +43,10 @@ class RunPlan:
     run: str
     workers: int
     shards: int
+    replicas: int
+    """Of each shard."""
     make_worker: Callable[[int], WorkerParts]
-    make_shard: Callable[[int], Any]
+    make_shard: Callable[[Replica], Any]
     lease_seconds: float
     heartbeat: Callable[[], None]
     """Keeps the watchlist topic compacting; called every `heartbeat_seconds`."""
@@ -59,6 +63,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     pid: int
     workers: list[WorkerStatus]
     shards: list[ShardStatus]
+    """Of every replica."""
     awaited: int
     """Processes that have not answered yet; the lists are of those that have."""
     replaced: int
@@ -75,7 +80,7 @@ class RunStatus(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether every worker consumes and every shard serves."""
+        """Whether every worker consumes and every replica of every shard serves."""
         return (
             not self.awaited
             and all(worker.state == "running" for worker in self.workers)
@@ -94,13 +99,17 @@ class Supervisor:
         self._failure_exit_code = 1
         self._parcels = Parcels()
         self._totals = Totals()
+        self._placement = Placement(plan.replicas)
         self._shards: list[Child[ShardStatus]] = [
             Child(
-                f"shard-{index}",
-                self._creator(WatchlistShard, f"shard-{index}", index, plan.make_shard, {}),
+                replica.name,
+                self._creator(
+                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
+                ),
                 msgspec.msgpack.Decoder(ShardStatus).decode,
             )
-            for index in range(plan.shards)
+            for shard in range(plan.shards)
+            for replica in replicas_of(shard, plan.replicas)
         ]
         elastic = plan.elastic
         workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
@@ -197,11 +206,16 @@ class Supervisor:
 
     def _worker(self, slot: int) -> "Child[WorkerStatus]":
         name, plan = f"worker-{slot}", self._plan
-        create = self._creator(VisionWorker, name, slot, plan.make_worker, plan.worker_options)
+        create = self._creator(VisionWorker, name, slot, plan.make_worker, lambda: plan.worker_options)
         return Child(name, create, msgspec.msgpack.Decoder(WorkerStatus).decode)
 
     def _creator(
-        self, actor: type, name: str, number: int, factory: Callable[[int], Any], options: dict[str, Any]
+        self,
+        actor: type,
+        name: str,
+        which: object,
+        factory: Callable[[Any], Any],
+        options: Callable[[], dict[str, Any]],
     ) -> Callable[[], Any]:
         plan = self._plan
 
@@ -215,9 +229,9 @@ class Supervisor:
                     get_if_exists=True,
                     max_restarts=0,
                     max_concurrency=8,
-                    **({"num_cpus": 0} | options),
+                    **({"num_cpus": 0} | options()),
                 )
-                .remote(number, factory, plan.lease_seconds)
+                .remote(which, factory, plan.lease_seconds)
             )
 
         return create
@@ -232,6 +246,8 @@ class Supervisor:
                     self._judge(child)
                 for worker in self._pool.workers:
                     self._totals.take_in(worker.status)
+                for shard in self._shards:
+                    self._placement.take_in(shard.status)
                 self._part_from_leavers()
 
     def _part_from_leavers(self) -> None:

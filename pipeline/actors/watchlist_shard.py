@@ -1,4 +1,4 @@
-"""The Ray shell of a watchlist shard: tails the topic into a view, answers searches, and ends with its lease."""
+"""The Ray shell of a watchlist shard's replica: tails the topic into a view, answers searches, ends with its lease."""
 
 import os
 import threading
@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
+import ray
 import ray.util
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from pipeline.actors.parcel import Parcels, Part
 from pipeline.actors.shard_reply import pack
 from pipeline.actors.vision_worker import State
 from pipeline.catalog.metrics import WATCHLIST_ENTRIES, WATCHLIST_VERSION
+from pipeline.core.replicas import Replica
 from pipeline.errors import ShardUnavailable
 from pipeline.ports import Shard, Telemetry
 from pipeline.records import ConsumedRecord, Probes
@@ -57,7 +59,7 @@ class View(Protocol):
         """Records that were no entry."""
 
     def apply(self, records: Sequence[ConsumedRecord]) -> None:
-        """Apply records in offset order."""
+        """Apply records in offset order, and overwrite their values, which hold templates."""
 
     def sweep(self, now_ns: int) -> int:
         """Destroy entries whose time is over at `now_ns`, and what was removed."""
@@ -77,9 +79,12 @@ class ShardParts:
 
 
 class ShardStatus(msgspec.Struct, frozen=True):
-    """A shard as its supervisor sees it."""
+    """A replica of a shard as its supervisor sees it."""
 
     shard: int
+    replica: int
+    name: str
+    """What its actor is called."""
     pid: int
     state: State
     """starting until the end of the topic, as it was at the start, has been reached."""
@@ -91,6 +96,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
     metrics_port: int
     node: str
     """Address of the machine that it runs on, as the cluster knows it."""
+    node_id: str
+    """The cluster's id of its node; a machine may be several."""
     entries: int
     version: int
     malformed: int
@@ -100,8 +107,8 @@ class ShardStatus(msgspec.Struct, frozen=True):
 class WatchlistShard:
     """Builds and tails in a thread of its own, so that calls are answered at any time."""
 
-    def __init__(self, number: int, factory: Callable[[int], ShardParts], lease_seconds: float) -> None:
-        self._number = number
+    def __init__(self, replica: Replica, factory: Callable[[Replica], ShardParts], lease_seconds: float) -> None:
+        self._replica = replica
         self._parts: ShardParts | None = None
         self._failure: BaseException | None = None
         self._serving = False
@@ -115,7 +122,9 @@ class WatchlistShard:
         """What the shard does and holds; renews nothing."""
         parts, failure = self._parts, self._failure
         return ShardStatus(
-            shard=self._number,
+            shard=self._replica.shard,
+            replica=self._replica.number,
+            name=self._replica.name,
             pid=os.getpid(),
             state=self._state(),
             failure=describe(failure) if failure else "",
@@ -123,6 +132,7 @@ class WatchlistShard:
             recoverable=recoverable(failure),
             metrics_port=parts.metrics_port if parts else 0,
             node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
+            node_id=ray.get_runtime_context().get_node_id(),
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,
@@ -149,7 +159,7 @@ class WatchlistShard:
         """
         parts = self._parts
         if parts is None or (state := self._state()) != "running":
-            raise ShardUnavailable(f"shard-{self._number} is {'starting' if parts is None else state}")
+            raise ShardUnavailable(f"{self._replica.name} is {'starting' if parts is None else state}")
         return pack(parts.shard.search(Probes(templates, capture_ns), k, at_least_version))
 
     def stop(self, deadline_seconds: float) -> Part:
@@ -167,9 +177,9 @@ class WatchlistShard:
             return "stopped"
         return "running" if self._serving else "starting"
 
-    def _run(self, factory: Callable[[int], ShardParts]) -> None:
+    def _run(self, factory: Callable[[Replica], ShardParts]) -> None:
         try:
-            parts = self._parts = factory(self._number)
+            parts = self._parts = factory(self._replica)
             try:
                 self._follow(parts)
             finally:
@@ -179,6 +189,7 @@ class WatchlistShard:
 
     def _follow(self, parts: ShardParts) -> None:
         shown = (-1, -1)
+        labels = {"shard": str(self._replica.shard), "replica": str(self._replica.number)}
         ends = parts.feed.ends()
         while not self._stopping.is_set():
             parts.view.apply(parts.feed.poll(POLL_SECONDS))
@@ -186,8 +197,8 @@ class WatchlistShard:
             self._serving = self._serving or parts.feed.reached(ends)
             if shown != (parts.view.entries, parts.view.version):
                 shown = (parts.view.entries, parts.view.version)
-                parts.telemetry.set(WATCHLIST_ENTRIES, shown[0], shard=str(self._number))
-                parts.telemetry.set(WATCHLIST_VERSION, shown[1], shard=str(self._number))
+                parts.telemetry.set(WATCHLIST_ENTRIES, shown[0], **labels)
+                parts.telemetry.set(WATCHLIST_VERSION, shown[1], **labels)
 
     def _end_without_lease(self) -> None:
         end_within(2 * STOP_SECONDS)

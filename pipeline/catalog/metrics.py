@@ -59,10 +59,13 @@ FRAMES: Final = Metric(
 FACES: Final = Metric("lamppost_faces", Kind.COUNTER, "Faces searched.", ("place",))
 ALERTS: Final = Metric("lamppost_alerts", Kind.COUNTER, "Alerts committed.", ("place",))
 LAG: Final = Metric("lamppost_lag_frames", Kind.GAUGE, "Frames between position and end of partition.", ("partition",))
-WATCHLIST_ENTRIES: Final = Metric("lamppost_watchlist_entries", Kind.GAUGE, "Entries in a shard.", ("shard",))
-WATCHLIST_VERSION: Final = Metric(
-    "lamppost_watchlist_version", Kind.GAUGE, "Offset of the watchlist topic that a shard has applied.", ("shard",)
+WATCHLIST_ENTRIES: Final = Metric(
+    "lamppost_watchlist_entries", Kind.GAUGE, "Entries in a replica of a shard.", ("shard", "replica")
 )
+WATCHLIST_VERSION: Final = Metric(
+    "lamppost_watchlist_version", Kind.GAUGE, "Offset of the watchlist topic that a replica of a shard has applied.",
+    ("shard", "replica"),
+)  # fmt: skip
 CLOCK_UNTRUSTED: Final = Metric(
     "lamppost_clock_untrusted_cameras", Kind.GAUGE, "Cameras whose capture time departs from append time."
 )
@@ -72,6 +75,14 @@ TRANSACTIONS_ABORTED: Final = Metric(
 FRACTION_SEARCHED: Final = Metric(
     "lamppost_fraction_searched", Kind.GAUGE, "Share of the watchlist's shards that answered the last search."
 )
+SEARCHES_HEDGED: Final = Metric(
+    "lamppost_searches_hedged", Kind.COUNTER,
+    "Searches of a shard that one more replica was asked, since one was late.", ("shard",),
+)  # fmt: skip
+SEARCHES_FAILED_OVER: Final = Metric(
+    "lamppost_searches_failed_over", Kind.COUNTER,
+    "Searches of a shard that another replica was asked, since one failed.", ("shard",),
+)  # fmt: skip
 POOL_WORKERS: Final = Metric(
     "lamppost_pool_workers", Kind.GAUGE, "Workers of an elastic pool: wanted, running.", ("state",)
 )

@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     CameraCount,
     Fps,
     Ray,
+    Replicas,
     Seed,
     SettingsFile,
     Shards,
@@ -52,6 +53,7 @@ def demo(
     watchlist_size: Annotated[int | None, typer.Option("--watchlist-size", metavar="N", help="People sought.")] = None,
     workers: Workers = None,
     shards: Shards = None,
+    replicas: Replicas = None,
     out: Out = None,
     brokers: Brokers = None,
     kafka_nodes: Annotated[
@@ -73,6 +75,7 @@ def demo(
         watchlist_size=("demo.watchlist_size", watchlist_size),
         workers=("run.workers", workers),
         shards=("matching.shards", shards),
+        replicas=("matching.replicas", replicas),
         out=("demo.out", out),
         brokers=("kafka.brokers", brokers),
         kafka_nodes=("kafka.nodes", kafka_nodes),
@@ -95,6 +98,7 @@ def run(
     group: Annotated[str | None, typer.Option(help="Consumer group; runs of one group share the work.")] = None,
     workers: Workers = None,
     shards: Shards = None,
+    replicas: Replicas = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -110,6 +114,7 @@ def run(
         group=("run.group", group),
         workers=("run.workers", workers),
         shards=("matching.shards", shards),
+        replicas=("matching.replicas", replicas),
     )
     from pipeline.runtime import run as job
 

@@ -22,6 +22,9 @@ CameraCount = Annotated[int | None, typer.Option("--cameras", metavar="N", help=
 Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of each camera.")]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of vision workers.")]
 Shards = Annotated[int | None, typer.Option("--shards", metavar="N", help="Number of watchlist shards.")]
+Replicas = Annotated[
+    int | None, typer.Option("--replicas", metavar="N", help="Replicas of each shard, on different nodes if there are.")
+]
 Partitions = Annotated[int | None, typer.Option("--partitions", metavar="N", help="Partitions of the frames topic.")]
 Replication = Annotated[
     int | None,

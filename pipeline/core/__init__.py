@@ -12,6 +12,7 @@ latency        quantiles over several processes
 merge          one answer from several shards
 pacing         open-loop capture instants
 pressure       the overload policy
+replicas       which of a shard's replicas is asked, and where each lives
 sharding       entries to shards, cameras to partitions and districts
 =============  =====================================================================
 """

@@ -1,6 +1,6 @@
 """One answer from the answers of several shards, which hold disjoint shares of the watchlist."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.records import Candidate, SearchResult, ShardReply
 
@@ -10,13 +10,27 @@ def rank(candidate: Candidate) -> tuple[float, str]:
     return -candidate.score, candidate.entry
 
 
-def lagging(replies: Sequence[ShardReply]) -> tuple[int, ...]:
-    """Shards whose snapshot is older than the newest one seen: they are asked once more for `greatest_version`."""
-    greatest = greatest_version(replies)
+def lagging(replies: Sequence[ShardReply], greatest: int) -> tuple[int, ...]:
+    """Shards whose snapshot is older than the greatest version seen: they are asked for it once more."""
     return tuple(reply.shard for reply in replies if reply.version < greatest)
 
 
-def greatest_version(replies: Sequence[ShardReply]) -> int:
+def newest(first: Mapping[int, ShardReply], second: Mapping[int, ShardReply]) -> dict[int, ShardReply]:
+    """Of each shard the reply of the greater version; the second of two equals.
+
+    Two replicas of a shard may be at different versions, and the one that was asked second may be the older.
+    """
+    return {
+        **first,
+        **{
+            shard: reply
+            for shard, reply in second.items()
+            if shard not in first or reply.version >= first[shard].version
+        },
+    }
+
+
+def greatest_version(replies: Iterable[ShardReply]) -> int:
     """The newest watchlist version among the replies; 0 if there are none."""
     return max((reply.version for reply in replies), default=0)
 

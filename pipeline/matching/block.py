@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.matching.engine import TILES_FROM_PROBES, nearest
-from pipeline.matching.microkernel import ROWS
+from pipeline.matching.microkernel import LANES, ROWS
 from pipeline.matching.scores import inner_products
+from pipeline.matching.topk import all_products
 from pipeline.records import Probes, WatchlistEntry
 
 NEVER: Final = int(np.iinfo(np.int64).max)
@@ -16,7 +17,7 @@ NEVER: Final = int(np.iinfo(np.int64).max)
 
 MARGIN: Final = 8
 """Rows fetched beyond k, for those that are hidden from a probe (removed, free, expired) and for near ties."""
-SCAN_PROBES: Final = 16
+SCAN_PROBES: Final = LANES
 """Probes scanned at once when the margin did not do; bounds the scan's scratch memory."""
 
 
@@ -122,7 +123,7 @@ class Block:
         For probes whose best rows are many equals or hidden ones.
         """
         templates, rows = probes.templates[places], np.arange(self._top)[None]
-        products = templates @ self.templates[: rows.size].T
+        products = all_products(templates, self.templates[: rows.size])
         for number, place in enumerate(places):
             seen = np.flatnonzero(self._seen(rows, probes.capture_ns[place, None], moment)[0])
             product = products[number, seen]
@@ -147,3 +148,4 @@ def compile_search() -> None:
         block.write(WatchlistEntry("", np.zeros(1, np.float32)), moment=0)
     probes = Probes(np.zeros((TILES_FROM_PROBES, 1), np.float32), np.zeros(TILES_FROM_PROBES, np.int64))
     block.search(probes, k=1, moment=0, threads=1)
+    all_products(probes.templates, block.templates)

@@ -58,6 +58,31 @@ def _search(
                             floors[probe] = products[probe, -1]
 
 
+@njit(cache=True, nogil=True)
+def _multiply(
+    rows: NDArray[np.float32], panels: NDArray[np.float32], floors: NDArray[np.float32], products: NDArray[np.float32]
+) -> None:
+    """Fill `products` float32[N,M] of one panel's probes; `floors` are -inf."""
+    tile = np.empty((ROWS, LANES), np.float32)
+    for wanted in range(0, len(rows), ROWS):
+        first = min(wanted, len(rows) - ROWS)
+        multiply_tile(rows, first, panels, 0, floors, tile)
+        for number in range(ROWS):
+            for probe in range(len(products)):
+                products[probe, first + number] = tile[number, probe]
+
+
+def all_products(probes: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Inner products float32[N,M] of at most `LANES` finite probes and at least `ROWS` finite rows.
+
+    Like `best_rows` it reads the rows where they lie. A matrix product of BLAS copies them into memory of its own,
+    where templates that have been removed would stay until the next one.
+    """
+    products = np.empty((len(probes), len(rows)), np.float32)
+    _multiply(rows, _panels(probes), np.full(LANES, -np.inf, np.float32), products)
+    return products
+
+
 def best_rows(
     probes: NDArray[np.float32], rows: NDArray[np.float32], k: int, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

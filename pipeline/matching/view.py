@@ -1,6 +1,9 @@
 """The watchlist topic as one shard sees it: each record of its entries, applied in order, is a change of the index."""
 
+import ctypes
 from collections.abc import Sequence
+
+import numpy as np
 
 from pipeline.core.sharding import shard_of
 from pipeline.errors import WatchlistError
@@ -15,6 +18,9 @@ class WatchlistView:
     The watchlist version is the offset of the last record applied, of whatever shard; 0 before the first. A record
     that is no entry takes away what its key stood for before, as for a shard that starts after compaction, and is
     counted: it never ends a shard.
+
+    The values of applied records are overwritten, so nobody else may hold them: freed memory keeps what was in it until
+    it is used again, and a template is to lie in the index alone.
     """
 
     def __init__(self, index: InnerProductIndex, *, shard: int, shards: int, dimension: int) -> None:
@@ -40,11 +46,12 @@ class WatchlistView:
         return self._malformed
 
     def apply(self, records: Sequence[ConsumedRecord]) -> None:
-        """Apply records in offset order; all become visible together."""
+        """Apply records in offset order, and overwrite their values; all become visible together."""
         if not records:
             return
         for record in records:
             self._take(record)
+            _overwrite(record.value)
         self._index.publish(records[-1].offset)
 
     def sweep(self, now_ns: int) -> int:
@@ -65,6 +72,12 @@ class WatchlistView:
             return
         if isinstance(said, WatchlistEntry):
             self._index.put(said)
-            said.template.fill(0.0)  # the index has its copy; this one would lie about until its memory is used again
+            said.template.fill(0.0)  # the index has its copy
         elif isinstance(said, Removal):
             self._index.remove(said.entry)
+
+
+def _overwrite(value: bytes | None) -> None:
+    """Fill a value with zeros where it lies, though Python has no way to say so of bytes."""
+    if value is not None and len(value) > 1:  # Python has each shorter one once, for everybody
+        ctypes.memset(np.frombuffer(value, np.uint8).ctypes.data, 0, len(value))

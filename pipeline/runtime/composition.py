@@ -24,7 +24,7 @@ from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
 from pipeline.core.pressure import Overload, Policy
 from pipeline.errors import SettingsError
-from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSource, Revoked
+from pipeline.ports import Align, Assigned, Decode, Detector, Embedder, FrameSource, Revoked, Telemetry
 from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of, require_dimension
@@ -131,7 +131,7 @@ class WorkerFactory:
             transaction_timeout=settings.kafka.transaction_timeout_seconds,
         )
         settlement = Settlement(
-            gallery=self._gallery(),
+            gallery=self._gallery(telemetry),
             outbox=outbox,
             history=KafkaAlertHistory(connection, topic=ALERTS, decode=_cooldown_of),
             criteria=Criteria(
@@ -171,13 +171,15 @@ class WorkerFactory:
 
         return WorkerParts(loop, ledger, trace, server.port, close)
 
-    def _gallery(self) -> RayGallery:
+    def _gallery(self, telemetry: Telemetry) -> RayGallery:
         matching = self.settings.matching
         return RayGallery(
             namespace=self.run,
             shards=matching.shards,
+            replicas=matching.replicas,
             deadline_seconds=matching.search_deadline_seconds,
             on_shard_loss=matching.on_shard_loss,
+            telemetry=telemetry,
         )
 
 
@@ -258,6 +260,7 @@ def run_plan(
         run=run,
         workers=settings.least_workers,
         shards=settings.matching.shards,
+        replicas=settings.matching.replicas,
         make_worker=WorkerFactory(settings, run, look),
         make_shard=ShardFactory(settings, run),
         lease_seconds=settings.lifecycle.lease_seconds,

@@ -42,7 +42,7 @@ class DemoWatchlist:
         if self._version is None:
             return {}
         return {
-            f"watchlist on shard-{shard.shard}": f"version {shard.version} of {self._version}"
+            f"watchlist on {shard.name}": f"version {shard.version} of {self._version}"
             for shard in status.shards
             if shard.version < self._version
         }

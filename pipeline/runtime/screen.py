@@ -80,11 +80,14 @@ class Screen:
     def _note(self, status: "RunStatus", cameras: CameraStatus | None) -> str:
         there, pool = len(status.workers), status.pool
         workers = counted(there, "worker") if pool is None else pool_told(pool, there)
-        parts = [f"{workers}, {counted(len(status.shards), 'shard')}"]
+        shards = len({shard.shard for shard in status.shards})
+        parts = [f"{workers}, {counted(shards, 'shard')}"]
+        if len(status.shards) > shards:
+            parts[0] += f" in {len(status.shards)} replicas"
         if status.replaced:
             parts.append(f"{status.replaced} replaced, last {status.last_replaced}")
         parts += [f"worker-{w.slot}: {w.failure or w.trouble}" for w in status.workers if w.failure or w.trouble]
-        parts += [f"shard-{s.shard}: {s.failure}" for s in status.shards if s.failure]
+        parts += [f"{s.name}: {s.failure}" for s in status.shards if s.failure]
         if pool is not None and pool.trouble:
             parts.append(f"pool: {pool.trouble}")
         if cameras is not None and cameras.trouble:

@@ -106,6 +106,8 @@ class Matching(Section):
 
     shards: Annotated[int, Field(ge=1, le=1_000)] = 2
     """Shards that the watchlist is split over."""
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    """Processes that hold each shard, on different nodes if there are as many; one that is lost is not missed."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     """Cosine from which a candidate is a match; None: the one that came with the embedder."""
     top_k: Annotated[int, Field(ge=1, le=16)] = 3
@@ -113,7 +115,7 @@ class Matching(Section):
     on_shard_loss: Literal["wait", "degrade"] = "wait"
     """`wait` pauses consumption while a shard is missing; `degrade` searches the rest and says so everywhere."""
     search_deadline_seconds: Positive = 2.0
-    """Time in which a shard has to answer."""
+    """Time in which a replica of each shard has to answer."""
     cool_down_seconds: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 30.0
     """After an alert, how long the same entry at the same camera raises no other, in capture time."""
 

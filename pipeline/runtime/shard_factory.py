@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from pipeline.actors.watchlist_shard import ShardParts
 from pipeline.catalog.topics import WATCHLIST
+from pipeline.core.replicas import Replica
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.shard import FaissShard
 from pipeline.matching.view import WatchlistView
@@ -23,21 +24,21 @@ from pipeline.wire.watchlist import encode_heartbeat
 
 @dataclass(frozen=True)
 class ShardFactory:
-    """Builds a watchlist shard's parts in the shard's own process."""
+    """Builds the parts of a watchlist shard's replica in its own process."""
 
     settings: Settings
     run: str
 
-    def __call__(self, number: int) -> ShardParts:
-        """The parts of shard `number`; raises LamppostError if one of them can't be had."""
+    def __call__(self, replica: Replica) -> ShardParts:
+        """The parts of one replica of a shard; raises LamppostError if one of them can't be had."""
         settings = self.settings
         dimension = dimension_of(settings)
         index = InnerProductIndex(dimension, threads=search_threads_of(settings))
-        shard = FaissShard(number, index)
-        view = WatchlistView(index, shard=number, shards=settings.matching.shards, dimension=dimension)
+        shard = FaissShard(replica.shard, index)
+        view = WatchlistView(index, shard=replica.shard, shards=settings.matching.shards, dimension=dimension)
         registry = CollectorRegistry()
         telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
-        feed = TopicReader(connection_of(settings, f"{self.run}.shard-{number}"), WATCHLIST)
+        feed = TopicReader(connection_of(settings, f"{self.run}.{replica.name}"), WATCHLIST)
         try:
             server = serve(registry, settings.metrics.host)
         except BaseException:
@@ -68,5 +69,5 @@ class Heartbeat:
 
 def search_threads_of(settings: Settings) -> int:
     """Compute threads of one search: a shard's share of the cores that this process may use."""
-    processes = settings.most_workers + settings.matching.shards
+    processes = settings.most_workers + settings.matching.shards * settings.matching.replicas
     return max(1, len(os.sched_getaffinity(0)) // processes)

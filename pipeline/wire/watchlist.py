@@ -39,7 +39,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class _Value(msgspec.Struct):
-    template: bytes
+    template: memoryview
+    """Of the record's own bytes: a template is copied no more often than it has to be."""
     dimension: int
     reference: str
     list_id: str
@@ -54,7 +55,7 @@ def encode(entry: WatchlistEntry, dimension: int) -> OutgoingRecord:
     """The record that adds or replaces an entry; raises WatchlistError like `check`."""
     check(entry, dimension)
     value = _Value(
-        template=entry.template.astype(_LITTLE_ENDIAN).tobytes(),
+        template=memoryview(entry.template.astype(_LITTLE_ENDIAN).tobytes()),
         dimension=dimension,
         reference=entry.reference,
         list_id=entry.list_id,

@@ -11,11 +11,13 @@ import numpy as np
 import psutil
 import pytest
 from numpy.typing import NDArray
+from process_memory import WINDOW, ProcessMemory
 
 from pipeline.actors.gallery import RayGallery
 from pipeline.actors.shard_reply import CALL_BYTES
 from pipeline.actors.watchlist_shard import ShardParts, ShardStatus, WatchlistShard
 from pipeline.catalog.topics import TOPICS, WATCHLIST
+from pipeline.core.replicas import Replica
 from pipeline.core.sharding import shard_of
 from pipeline.errors import ModelError, ShardUnavailable
 from pipeline.records import OutgoingRecord, Probes, WatchlistEntry
@@ -24,6 +26,7 @@ from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
 from pipeline.streams.topics import TopicAdmin
 from pipeline.streams.writer import RecordWriter
+from pipeline.testing.telemetry import FakeTelemetry
 from pipeline.wire.watchlist import encode, encode_removal
 
 pytestmark = pytest.mark.integration
@@ -33,6 +36,14 @@ SHARDS = 2
 TAKES_EFFECT_SECONDS = 1.0
 START_SECONDS = 90.0
 NOW_NS = time.time_ns()
+EQUALS = 16
+"""Entries of one template: more than a search of three candidates fetches, so that it has to look at every row."""
+MEMORY_SECONDS = 20.0
+"""A look through all memory of a process takes a second or two."""
+BEFORE, BEHIND = b"template\xc5\x02\x00", b"\xa9dimension"
+"""What lies around the 512 bytes of a template in a record of the topic; either may have been used again already."""
+OVERWRITING_ALLOCATOR = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
+"""What has glibc overwrite memory that is freed, as docs/matching.md describes."""
 
 
 def template(axis: int) -> NDArray[np.float32]:
@@ -92,10 +103,11 @@ class Watchlist:
         candidates = (f"{self._prefix}{number}-{attempt}" for attempt in range(1000))
         return next(name for name in candidates if shard_of(name, SHARDS) == shard)
 
-    def put(self, name: str, axis: int, expires_ns: int | None = None) -> None:
-        """Add or replace an entry."""
+    def put(self, name: str, face: int | NDArray[np.float32], expires_ns: int | None = None) -> None:
+        """Add or replace an entry, of an axis or with a template."""
         self._names.add(name)
-        self._writer.write([encode(WatchlistEntry(name, template(axis), f"case/{axis}", "default", expires_ns), D)])
+        vector, reference = (template(face), f"case/{face}") if isinstance(face, int) else (face, "")
+        self._writer.write([encode(WatchlistEntry(name, vector, reference, "default", expires_ns), D)])
 
     def write(self, record: OutgoingRecord) -> None:
         """Write any record."""
@@ -127,17 +139,28 @@ class Shards:
         self.run = run
         self.actors: dict[int, Any] = {}
 
-    def start(self, number: int, factory: Callable[[int], ShardParts], lease_seconds: float = 60.0) -> None:
+    def start(
+        self,
+        number: int,
+        factory: Callable[[Replica], ShardParts],
+        lease_seconds: float = 60.0,
+        kind: type[WatchlistShard] = WatchlistShard,
+        **options: Any,
+    ) -> None:
         """Start one as a supervisor does."""
-        actor = self._ray.remote(WatchlistShard)
+        actor, replica = self._ray.remote(kind), Replica(number, 0, 1)
         self.actors[number] = actor.options(
-            name=f"shard-{number}", namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0
-        ).remote(number, factory, lease_seconds)
+            name=replica.name, namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0, **options
+        ).remote(replica, factory, lease_seconds)
 
     def status(self, number: int) -> ShardStatus:
         """What one says of itself."""
-        status: ShardStatus = self._ray.get(self.actors[number].status.remote(), timeout=60)
+        status: ShardStatus = self.told(number, "status")
         return status
+
+    def told(self, number: int, method: str) -> Any:
+        """What a method of one returns."""
+        return self._ray.get(getattr(self.actors[number], method).remote(), timeout=60)
 
     def stop(self, number: int) -> ShardStatus:
         """End one in peace; its last status."""
@@ -170,9 +193,18 @@ def serving(ray_connection: Any, settings: Settings) -> Iterator[Shards]:
         started.kill(number)
 
 
-def gallery(shards: Shards, policy: Any = "wait", deadline_seconds: float = 10.0) -> RayGallery:
+def gallery(
+    of: Shards | str, policy: Any = "wait", deadline_seconds: float = 10.0, *, shards: int = SHARDS
+) -> RayGallery:
     """The gallery of a worker of that run."""
-    return RayGallery(namespace=shards.run, shards=SHARDS, deadline_seconds=deadline_seconds, on_shard_loss=policy)
+    return RayGallery(
+        namespace=of if isinstance(of, str) else of.run,
+        shards=shards,
+        replicas=1,
+        deadline_seconds=deadline_seconds,
+        on_shard_loss=policy,
+        telemetry=FakeTelemetry(),
+    )
 
 
 def objects_created(ray: Any) -> int:
@@ -198,13 +230,13 @@ def test_changes_take_effect_within_a_second(
     """Add, replace, expire and remove, in either shard, without a restart of anything."""
     sought = gallery(serving)
     name = watchlist.name(1, shard)
-    watchlist.put(name, axis=1)
+    watchlist.put(name, 1)
     eventually(lambda: match(sought, 1) == (name, "case/1"), "addition", TAKES_EFFECT_SECONDS)
-    watchlist.put(name, axis=2)
+    watchlist.put(name, 2)
     eventually(lambda: match(sought, 2) == (name, "case/2"), "replacement", TAKES_EFFECT_SECONDS)
     assert match(sought, 1) is None
     expires_ns = time.time_ns()  # of this moment: an entry that expired long ago is destroyed
-    watchlist.put(name, axis=2, expires_ns=expires_ns)
+    watchlist.put(name, 2, expires_ns=expires_ns)
     eventually(lambda: match(sought, 2, expires_ns) is None, "expiry", TAKES_EFFECT_SECONDS)
     assert match(sought, 2, expires_ns - 1) == (name, "case/2")
     watchlist.remove(name)
@@ -217,7 +249,7 @@ def test_expired_entry_is_destroyed_without_traffic(
     """180 s after its expiry an entry is gone from the shard though the topic is silent."""
     name, sought = watchlist.name(1, 0), gallery(serving)
     expires_ns = time.time_ns() - 177 * 10**9
-    watchlist.put(name, axis=3, expires_ns=expires_ns)
+    watchlist.put(name, 3, expires_ns=expires_ns)
     eventually(lambda: match(sought, 3, expires_ns - 1) == (name, "case/3"), "addition", TAKES_EFFECT_SECONDS)
     listed = serving.status(0)
     eventually(lambda: serving.status(0).entries == listed.entries - 1, "destruction")
@@ -231,7 +263,7 @@ def test_garbage_is_counted_and_heartbeats_move_the_version(
 ) -> None:
     """Neither stops a shard, and both shards reach the same version."""
     name, sought = watchlist.name(1, 1), gallery(serving)
-    watchlist.put(name, axis=7)
+    watchlist.put(name, 7)
     eventually(lambda: match(sought, 7) == (name, "case/7"), "addition", TAKES_EFFECT_SECONDS)
     before = serving.status(1)
     watchlist.write(OutgoingRecord(WATCHLIST, name.encode(), b"\xc1", (("schema-version", b"1"),), partition=0))
@@ -249,8 +281,8 @@ def test_missing_shard_is_said_and_its_successor_found(
     """`degrade` answers from the rest with its fraction, `wait` names who is missing; a successor serves once it has
     read what was listed before it started."""
     kept, lost = watchlist.name(1, 0), watchlist.name(2, 1)
-    watchlist.put(kept, axis=4)
-    watchlist.put(lost, axis=5)
+    watchlist.put(kept, 4)
+    watchlist.put(lost, 5)
     waiting, degrading = gallery(serving, "wait", 0.5), gallery(serving, "degrade")
     for sought in (waiting, degrading):
         eventually(lambda sought=sought: match(sought, 5) == (lost, "case/5"), "addition", TAKES_EFFECT_SECONDS)
@@ -270,7 +302,7 @@ def test_missing_shard_is_said_and_its_successor_found(
 def test_no_shard_at_all_is_never_an_answer(ray_connection: Any) -> None:
     """Where nothing was searched, `degrade` has nothing to say either."""
     with pytest.raises(ShardUnavailable, match="shard-0, shard-1 of run nobody"):
-        RayGallery(namespace="nobody", shards=2, deadline_seconds=0.2, on_shard_loss="degrade").search(probe(4), 3)
+        gallery("nobody", "degrade", 0.2).search(probe(4), 3)
 
 
 def test_large_searches_stay_out_of_the_object_store(
@@ -295,7 +327,7 @@ def test_large_searches_stay_out_of_the_object_store(
 def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., None]) -> None:
     """A factory's error reaches the supervisor with its exit code, and a search is refused."""
 
-    def broken(number: int) -> ShardParts:
+    def broken(replica: Replica) -> ShardParts:
         raise ModelError("FAISS cannot be imported")
 
     shards.start(0, broken)
@@ -303,7 +335,7 @@ def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., No
     status = shards.status(0)
     assert (status.failure, status.failure_exit_code, status.recoverable) == ("FAISS cannot be imported", 7, False)
     with pytest.raises(ShardUnavailable):
-        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
+        gallery(shards, "wait", 0.2, shards=1).search(probe(0), 1)
 
 
 def test_shard_ends_when_its_lease_is_not_renewed(
@@ -328,4 +360,56 @@ def test_stopped_shard_frees_its_port_and_refuses_searches(
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     with pytest.raises(ShardUnavailable):
-        RayGallery(namespace=shards.run, shards=1, deadline_seconds=0.2, on_shard_loss="wait").search(probe(0), 1)
+        gallery(shards, "wait", 0.2, shards=1).search(probe(0), 1)
+
+
+@pytest.mark.parametrize("overwriting", [False, True], ids=["allocator as it is", "allocator that overwrites"])
+def test_removed_template_is_in_no_memory_of_the_shard(
+    shards: Shards, settings: Settings, watchlist: Watchlist, eventually: Callable[..., None], overwriting: bool
+) -> None:
+    """Neither in its index nor in what it computed with, in one piece or scattered; at most the Kafka client's freed
+    memory holds the record as it came, and with an allocator that overwrites not even that."""
+
+    class OpenShard(WatchlistShard):
+        """Says where its index lies."""
+
+        def index_memory(self) -> list[range]:
+            """The addresses of its blocks."""
+            blocks: Any = self._parts.view._index._blocks  # type: ignore[union-attr]  # it is running
+            return [range(first := block.templates.ctypes.data, first + block.templates.nbytes) for block in blocks]
+
+    environment = {"env_vars": {"GLIBC_TUNABLES": OVERWRITING_ALLOCATOR}} if overwriting else {}
+    alone = settings.model_copy(update={"matching": Matching(shards=1)})
+    shards.start(0, ShardFactory(alone, shards.run), kind=OpenShard, runtime_env=environment)
+    eventually(lambda: shards.status(0).state == "running", "running", START_SECONDS)
+    sought, memory = gallery(shards, shards=1), ProcessMemory(shards.status(0).pid)
+    draw = np.random.default_rng(11)
+    secret = draw.normal(size=D).astype(np.float32)
+    secret /= np.linalg.norm(secret)
+    names = [watchlist.name(number, 0) for number in range(EQUALS)]
+    for name in names:
+        watchlist.put(name, secret)
+    eventually(lambda: shards.status(0).entries >= EQUALS, "addition", TAKES_EFFECT_SECONDS)
+    near = secret + draw.normal(scale=0.01, size=(32, D)).astype(np.float32)
+    near /= np.linalg.norm(near, axis=1)[:, None]
+    for probes in (near[:1], near):  # few probes and many are multiplied by different code; equals need a look at all
+        found = sought.search(Probes(probes, np.full(len(probes), NOW_NS)), 3)
+        assert {candidates[0].entry for candidates in found.candidates} == {min(names)}
+    index = shards.told(0, "index_memory")
+
+    def indexed() -> list[int]:
+        return [address for address in memory.copies(secret) if any(address in block for block in index)]
+
+    assert len(indexed()) == EQUALS
+    for name in names:
+        watchlist.remove(name)
+    eventually(lambda: not indexed(), "removal from the index", MEMORY_SECONDS)
+    left = memory.copies(secret)
+    assert all(
+        memory.read(address - len(BEFORE), len(BEFORE)) == BEFORE
+        or memory.read(address + secret.nbytes, len(BEHIND)) == BEHIND
+        for address in left
+    )
+    assert not (overwriting and left)
+    windows = [range(window, window + WINDOW) for window in memory.scattered(secret)]
+    assert [window for window in windows if not any(address in window for address in left)] == []

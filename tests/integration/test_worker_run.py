@@ -12,16 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 import numpy as np
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.actors.report import WorkReport
 from pipeline.actors.supervisor import SUPERVISOR, RunStatus, Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
-from pipeline.catalog.topics import CUSTODY, FRAMES
+from pipeline.actors.watchlist_shard import ShardParts, ShardStatus
+from pipeline.catalog.metrics import FRACTION_SEARCHED, SEARCHES_FAILED_OVER, Metric
+from pipeline.catalog.topics import CUSTODY, FRAMES, WATCHLIST
+from pipeline.core.replicas import Replica
+from pipeline.core.sharding import shard_of
 from pipeline.errors import ClusterError
 from pipeline.records import Alert, Frame, OutgoingRecord, WatchlistEntry
 from pipeline.runtime.composition import Looking, run_plan
@@ -60,10 +66,32 @@ def knowing_eyes(_: Settings) -> Looking:
     return Looking(decode_jpeg, FakeDetector(), align, FakeEmbedder(), 0.9)
 
 
+@dataclasses.dataclass(frozen=True)
+class HeldBack:
+    """Starts replicas of shards like `factory`, but not while the file `held` is there."""
+
+    factory: Callable[[Replica], ShardParts]
+    held: Path
+
+    def __call__(self, replica: Replica) -> ShardParts:
+        while self.held.exists():
+            time.sleep(0.02)
+        return self.factory(replica)
+
+
 class Street:
     """One run on the tests' Kafka and Ray, and its cameras: one per partition."""
 
-    def __init__(self, ray: Any, kafka: Connection, run: str, lease_seconds: float, shards: int = 1) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        kafka: Connection,
+        run: str,
+        *,
+        lease_seconds: float,
+        folder: Path,
+        matching: Matching | None = None,
+    ) -> None:
         self._ray = ray
         self._writer = RecordWriter(kafka)
         self._sequences: Counter[int] = Counter()
@@ -72,7 +100,7 @@ class Street:
         self.settings = Settings(
             kafka=Kafka(brokers=kafka.brokers),
             run=Run(name=run, group=run, workers=2, partitions=PARTITIONS),
-            matching=Matching(shards=shards),
+            matching=matching or Matching(shards=1),
             overload=Overload(policy="block"),
             lifecycle=Lifecycle(lease_seconds=lease_seconds),
         )
@@ -81,7 +109,9 @@ class Street:
         self.audit = CustodyAudit(kafka, run)
         begin_at(kafka, run, FRAMES, self.audit.frame_starts)
         self.tap = AlertTap(kafka, run)
-        self.plan = run_plan(self.settings, run, knowing_eyes)
+        self._held = folder / "held"
+        plan = run_plan(self.settings, run, knowing_eyes)
+        self.plan = dataclasses.replace(plan, make_shard=HeldBack(plan.make_shard, self._held))
         self._writer.write([watchlist_wire.encode(self._entry(identity), 128) for identity in LISTED])
 
     def send(self, *people: int, camera: int = 0, picture: bytes | None = None) -> None:
@@ -90,6 +120,22 @@ class Street:
         self._sequences[camera] += 1
         key, value, headers = frame_wire.encode(frame)
         self._writer.write([OutgoingRecord(FRAMES, key, value, headers, camera)])
+
+    def write(self, record: OutgoingRecord) -> int:
+        """Write a record of the watchlist; its offset."""
+        return self._writer.write([record])[WATCHLIST, 0]
+
+    def hold_shards(self) -> None:
+        """Keep processes of shards that start from now on from coming up."""
+        self._held.touch()
+
+    def let_shards_start(self) -> None:
+        """Let them come up."""
+        self._held.unlink()
+
+    def shard_of(self, identity: int) -> int:
+        """The shard that holds somebody on the list."""
+        return shard_of(self._entry(identity).entry, self.settings.matching.shards)
 
     @property
     def alerted(self) -> list[tuple[int, str]]:
@@ -140,9 +186,18 @@ def portable_eyes(ray_connection: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def street(ray_connection: Any, kafka: Connection, prefix: str, request: pytest.FixtureRequest) -> Iterator[Street]:
-    """A run that nobody supervises yet; a test may ask for more than one shard."""
-    made = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=20.0, shards=getattr(request, "param", 1))
+def street(
+    ray_connection: Any, kafka: Connection, prefix: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Street]:
+    """A run that nobody supervises yet; a test may ask for other shards than one."""
+    made = Street(
+        ray_connection,
+        kafka,
+        f"{prefix}run",
+        lease_seconds=20.0,
+        folder=tmp_path,
+        matching=getattr(request, "param", None),
+    )
     yield made
     made.close()
 
@@ -160,12 +215,35 @@ def supervision(street: Street, eventually: Eventually) -> Iterator[Supervision]
 def serving(status: RunStatus) -> bool:
     """Whether a run is up with everybody on the list."""
     assert not status.failure
-    return status.ready and sum(shard.entries for shard in status.shards) >= len(LISTED)
+    return status.ready and sum(shard.entries for shard in status.shards if shard.replica == 0) >= len(LISTED)
 
 
 def work(status: RunStatus) -> WorkReport:
     """What a run has done."""
     return msgspec.msgpack.decode(status.work, type=WorkReport)
+
+
+def scraped(status: RunStatus, metric: Metric) -> list[float]:
+    """What each worker exports of a metric, summed over its labels."""
+    sums = []
+    for worker in status.workers:
+        with urlopen(f"http://127.0.0.1:{worker.metrics_port}/metrics", timeout=10) as response:
+            families = text_string_to_metric_families(response.read().decode())
+        sums.append(sum(sample.value for each in families if each.name == metric.name for sample in each.samples))
+    return sums
+
+
+def shards_by_name(supervision: Supervision) -> dict[str, ShardStatus]:
+    """The replicas of a run."""
+    return {shard.name: shard for shard in supervision.status().shards}
+
+
+def kill_shard(supervision: Supervision, shard: int) -> set[int]:
+    """End all replicas of a shard at once; their process ids."""
+    pids = {each.pid for each in supervision.status().shards if each.shard == shard}
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
 
 
 def alive(pid: int) -> bool:
@@ -270,6 +348,7 @@ def test_killed_workers_are_replaced_and_nothing_is_lost_or_doubled(
     assert street.balanced()
 
 
+@pytest.mark.parametrize("street", [Matching(shards=1, replicas=2)], indirect=True, ids=["two replicas"])
 def test_a_killed_supervisor_comes_back_and_adopts_its_processes(
     street: Street, supervision: Supervision, eventually: Eventually
 ) -> None:
@@ -290,22 +369,100 @@ def test_a_killed_supervisor_comes_back_and_adopts_its_processes(
     assert street.balanced()
 
 
-@pytest.mark.parametrize("street", [2], indirect=True, ids=["two shards"])
+@pytest.mark.parametrize("street", [Matching(shards=2, replicas=2)], indirect=True, ids=["two replicas"])
+def test_a_killed_replica_is_not_missed(street: Street, supervision: Supervision, eventually: Eventually) -> None:
+    """kill -9 of one in mid-run: every frame is searched by all shards while it is away, and its successor does not
+    serve before it holds what was listed meanwhile."""
+    before = shards_by_name(supervision)
+    assert sorted(before) == ["shard-0.0", "shard-0.1", "shard-1.0", "shard-1.1"]
+    street.hold_shards()
+    for identity in LISTED:
+        for camera in range(PARTITIONS):
+            street.send(identity, camera=camera)
+        if identity == 3:
+            os.kill(before["shard-0.1"].pid, signal.SIGKILL)
+        if identity >= 3:
+            eventually(street.balanced, "custody while a replica is away", TAKEOVER_SECONDS)
+    assert min(scraped(supervision.status(), SEARCHES_FAILED_OVER)) >= 1
+    newest = street.write(watchlist_wire.encode_heartbeat())
+    street.let_shards_start()
+    successors: list[ShardStatus] = []
+
+    def back() -> bool:
+        now = shards_by_name(supervision)["shard-0.1"]
+        successors.append(now)
+        return now.pid != before["shard-0.1"].pid and now.state == "running"
+
+    eventually(back, "a successor that serves", TAKEOVER_SECONDS)
+    assert successors[-1].version >= newest
+    assert successors[-1].entries == shards_by_name(supervision)["shard-0.0"].entries
+    final = supervision.stop(20.0)
+    assert (final.failure, final.replaced) == ("", 1)
+    assert street.finish() == [(camera, f"person-{entry}") for camera in range(PARTITIONS) for entry in LISTED]
+    assert street.fractions_searched() == {1.0}
+
+
+@pytest.mark.parametrize(
+    "street",
+    [Matching(shards=2), Matching(shards=2, replicas=2)],
+    indirect=True,
+    ids=["one replica", "two replicas"],
+)
 def test_a_killed_shard_pauses_the_run_until_it_is_back(
     street: Street, supervision: Supervision, eventually: Eventually
 ) -> None:
     """Under `wait` no frame is matched against less than the whole watchlist, though the other shard answers."""
-    shards = {shard.shard: shard for shard in supervision.status().shards}
-    os.kill(shards[0].pid, signal.SIGKILL)
+    street.hold_shards()
+    killed = kill_shard(supervision, 0)
+    eventually(lambda: supervision.status().replaced == len(killed), "replacements", TAKEOVER_SECONDS)
     for camera in range(PARTITIONS):
         for identity in LISTED:
             street.send(identity, camera=camera)
+    eventually(
+        lambda: all(worker.lag and not any(worker.lag.values()) for worker in supervision.status().workers),
+        "frames in hand",
+    )
+    assert work(supervision.status()).outcomes == {}
+    street.let_shards_start()
     eventually(street.balanced, "custody", TAKEOVER_SECONDS)
     supervision.stop(20.0)
     assert street.finish() == [(camera, f"person-{entry}") for camera in range(PARTITIONS) for entry in LISTED]
     assert street.fractions_searched() == {1.0}
 
 
+@pytest.mark.parametrize(
+    "street", [Matching(shards=2, replicas=2, on_shard_loss="degrade")], indirect=True, ids=["two replicas"]
+)
+def test_a_run_may_go_on_without_a_shard_and_says_so(
+    street: Street, supervision: Supervision, eventually: Eventually
+) -> None:
+    """Under `degrade` receipts, alerts and the metric carry the fraction searched, until a replica is back."""
+    street.hold_shards()
+    kill_shard(supervision, 0)
+    for camera in range(PARTITIONS):
+        for identity in LISTED:
+            street.send(identity, camera=camera)
+    eventually(street.balanced, "custody without a shard", TAKEOVER_SECONDS)
+    there = [identity for identity in LISTED if street.shard_of(identity) == 1]
+    expected = [(camera, f"person-{identity}") for camera in range(PARTITIONS) for identity in there]
+    eventually(lambda: street.alerted == expected, "alerts")
+    assert {alert.fraction_searched for alert in street.tap.alerts} == street.fractions_searched() == {0.5}
+    assert scraped(supervision.status(), FRACTION_SEARCHED) == [0.5, 0.5]
+    street.let_shards_start()
+    eventually(lambda: supervision.status().ready, "successors", TAKEOVER_SECONDS)
+
+    def whole_again() -> bool:
+        for camera in range(PARTITIONS):
+            street.send(12, camera=camera)
+        return scraped(supervision.status(), FRACTION_SEARCHED) == [1.0, 1.0]
+
+    eventually(whole_again, "the whole watchlist", TAKEOVER_SECONDS)
+    eventually(street.balanced, "custody", TAKEOVER_SECONDS)
+    supervision.stop(20.0)
+    assert street.fractions_searched() == {0.5, 1.0}
+
+
+@pytest.mark.parametrize("street", [Matching(shards=1, replicas=2)], indirect=True, ids=["two replicas"])
 def test_stop_leaves_no_process_of_the_run(street: Street, supervision: Supervision, eventually: Eventually) -> None:
     """Workers leave their group, shards end, the supervisor last; the final status holds all that was done."""
     status = supervision.status()
@@ -319,10 +476,17 @@ def test_stop_leaves_no_process_of_the_run(street: Street, supervision: Supervis
 
 
 def test_a_run_whose_command_is_gone_ends_itself(
-    ray_connection: Any, kafka: Connection, prefix: str, eventually: Eventually
+    ray_connection: Any, kafka: Connection, prefix: str, tmp_path: Path, eventually: Eventually
 ) -> None:
     """Without renewal of its lease the supervisor drains and ends its workers and shards, and is not started anew."""
-    street = Street(ray_connection, kafka, f"{prefix}run", lease_seconds=3.0)
+    street = Street(
+        ray_connection,
+        kafka,
+        f"{prefix}run",
+        lease_seconds=3.0,
+        folder=tmp_path,
+        matching=Matching(shards=1, replicas=2),
+    )
     options = {"name": SUPERVISOR, "namespace": street.run, "lifetime": "detached", "max_restarts": -1, "num_cpus": 0}
     supervisor = ray_connection.remote(Supervisor).options(**options, max_concurrency=8).remote(street.plan)
 

@@ -59,6 +59,7 @@ def plan(make_worker: Callable[[int], WorkerParts], workers: int = 1, **changes:
             "run": "run",
             "workers": workers,
             "shards": 0,
+            "replicas": 1,
             "make_worker": make_worker,
             "make_shard": lambda _: None,
             "lease_seconds": LEASE_SECONDS,

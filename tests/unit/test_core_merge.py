@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.merge import greatest_version, lagging, merge
+from pipeline.core.merge import greatest_version, lagging, merge, newest
 from pipeline.records import Candidate, ShardReply
 
 
@@ -31,9 +31,16 @@ def test_versions_and_fraction_are_those_of_the_replies() -> None:
 def test_only_older_snapshots_are_asked_again() -> None:
     """Shards at the greatest version seen are left alone."""
     replies = [reply(0, 5), reply(1, 7), reply(2, 6)]
-    assert lagging(replies) == (0, 2)
     assert greatest_version(replies) == 7
-    assert lagging([]) == lagging(replies[:1]) == ()
+    assert lagging(replies, 7) == (0, 2)
+    assert lagging([], 7) == lagging(replies[:1], 5) == ()
+
+
+def test_the_newer_of_two_replies_counts() -> None:
+    """Whoever was asked once more may have been another replica, and an older one."""
+    first, second = {0: reply(0, 5), 1: reply(1, 7)}, {0: reply(0, 6), 1: reply(1, 6), 2: reply(2, 3)}
+    assert {shard: found.version for shard, found in newest(first, second).items()} == {0: 6, 1: 7, 2: 3}
+    assert newest(first, {1: reply(1, 7, [])})[1].candidates == ((),)
 
 
 def test_no_reply_at_all_searched_nothing() -> None:

@@ -49,7 +49,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
 def shards(*versions: int) -> SimpleNamespace:
     """A run whose shards have applied the topic up to these offsets, and hold 200 entries of others."""
     return SimpleNamespace(
-        shards=[SimpleNamespace(shard=n, version=version, entries=200) for n, version in enumerate(versions)]
+        shards=[SimpleNamespace(name=f"shard-{n}", version=version, entries=200) for n, version in enumerate(versions)]
     )
 
 

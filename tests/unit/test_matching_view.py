@@ -17,9 +17,11 @@ TEMPLATE = np.array([1, 0, 0, 0], np.float32)
 
 
 def consumed(records: Sequence[OutgoingRecord], first: int = 0) -> list[ConsumedRecord]:
-    """The records as a broker hands them out, from offset `first`."""
+    """The records as a broker hands them out, from offset `first`: each with a value of its own."""
     return [
-        ConsumedRecord(0, first + number, 0, record.key, record.value, record.headers)
+        ConsumedRecord(
+            0, first + number, 0, record.key, record.value and bytes(bytearray(record.value)), record.headers
+        )
         for number, record in enumerate(records)
     ]
 
@@ -81,6 +83,16 @@ def test_heartbeats_advance_the_version_alone() -> None:
     watched = Watched()
     watched.view.apply(consumed([added("a"), encode_heartbeat()]))
     assert (watched.names, watched.view.version, watched.view.malformed) == (["a"], 1, 0)
+
+
+def test_applied_values_are_overwritten() -> None:
+    """Also those of other shards' entries and of garbage, since they held a template all the same."""
+    records = consumed([added("a"), added("g"), encode_removal("a"), encode_heartbeat()])
+    records.append(ConsumedRecord(0, 4, 0, b"a", bytes(bytearray(b"garbage")), ()))
+    assert {shard_of(name, 2) for name in "ag"} == {0, 1}
+    assert all(TEMPLATE.tobytes() in (record.value or b"") for record in records[:2])
+    Watched(0, 2).view.apply(records)
+    assert [set(record.value or b"") for record in records] == [{0}, {0}, set(), set(), {0}]
 
 
 def test_nothing_new_changes_nothing() -> None:

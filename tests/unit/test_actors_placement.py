@@ -1,0 +1,69 @@
+"""Which node a replica is given, and what is known of where the others live."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.actors import placement
+from pipeline.actors.placement import Placement
+from pipeline.core.replicas import Replica, replicas_of
+
+A, B, C = (letter * 56 for letter in "abc")
+
+
+@pytest.fixture
+def alive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The nodes of the cluster; node C is dead."""
+    nodes = [A, B]
+
+    def listed() -> list[dict[str, Any]]:
+        return [*({"NodeID": node, "Alive": True} for node in nodes), {"NodeID": C, "Alive": False}]
+
+    monkeypatch.setattr(placement, "ray", SimpleNamespace(nodes=listed))
+    return nodes
+
+
+def places(placing: Placement, replicas: Sequence[Replica]) -> list[str]:
+    """The nodes that replicas are given, in order."""
+    options = [placing.options(each) for each in replicas]
+    assert all(each["memory"] > 0 for each in options), "Ray would not heed a node"
+    strategies = [each["scheduling_strategy"] for each in options]
+    assert all(each.soft for each in strategies)
+    return [each.node_id for each in strategies]
+
+
+def said(replica: Replica, node: str, pid: int) -> Any:
+    """What is looked at of a replica's status."""
+    return SimpleNamespace(shard=replica.shard, replica=replica.number, node_id=node, pid=pid)
+
+
+def test_the_only_replica_of_a_shard_is_left_to_ray(alive: list[str]) -> None:
+    """The cluster is not even asked for its nodes."""
+    assert Placement(1).options(Replica(0, 0, 1)) == {}
+
+
+def test_replicas_of_a_shard_are_given_different_nodes(alive: list[str]) -> None:
+    """Neither a node that is dead nor, for a third replica, none."""
+    placing = Placement(3)
+    given = places(placing, replicas_of(0, 3))
+    assert set(given[:2]) == {A, B}
+    assert given[2] in {A, B}
+
+
+def test_a_successor_is_given_a_node_away_from_its_sibling(alive: list[str]) -> None:
+    """Wherever that lives, as it says itself: after an adoption nobody else knows."""
+    first, second = replicas_of(0, 2)
+    placing = Placement(2)
+    assert places(placing, (first, second)) == [A, B]
+    placing.take_in(None)
+    placing.take_in(said(first, B, 1))
+    placing.take_in(said(second, A, 2))
+    assert places(placing, [second]) == [A]
+    placing.take_in(said(second, A, 2))
+    alive.append(C)
+    alive.remove(A)
+    assert places(placing, [second]) == [C]
+    placing.take_in(said(second, A, 2))  # the predecessor's last words
+    assert places(placing, [first]) == [B]
