@@ -2,6 +2,7 @@
 
 import typer
 
+from pipeline.cli.acls import AclPrefix, AclPrincipals, Acls, acl_options, check_excess, create_acls
 from pipeline.cli.options import Brokers, Partitions, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import LamppostError
 
@@ -12,25 +13,37 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog=examples("lamppost topics create --brokers kafka:9092 --partitions 8"))
+@app.command(
+    epilog=examples(
+        "lamppost topics create --brokers kafka:9092 --partitions 8",
+        "lamppost topics create --settings admin.toml --acls --acl-principal camera=User:cam-1",
+    )
+)
 def create(
     brokers: Brokers = None,
     partitions: Partitions = None,
+    acls: Acls = False,
+    acl_principals: AclPrincipals = None,
+    acl_prefix: AclPrefix = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Create the topics that are missing; those that exist are left as they are.
 
-    Ends with code 1 if one of those is not as it would have been created.
+    Ends with code 1 if one of those is not as it would have been created, or with --acls if more is allowed than
+    the roles need.
     """
     settings = settings_of(
         settings_file,
         brokers=("kafka.brokers", brokers),
         partitions=("run.partitions", partitions),
         workers=("run.workers", 1),  # none is started here, and one fits every number of partitions
+        **acl_options(acls, acl_principals, acl_prefix),
     )
     from pipeline.runtime import topics as job
 
+    if acls:
+        create_acls(settings)
     for topic, made in job.create(settings):
         typer.echo(f"{topic} made" if made else f"{topic} was there")
     if differences := job.differences(settings):
@@ -39,6 +52,8 @@ def create(
             f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away) and kafka-configs.sh "
             f"--alter changes a setting; or delete the topic, with what it holds, and create it again"
         )
+    if acls:
+        check_excess(settings)
 
 
 @app.command(epilog=examples("lamppost topics show --brokers kafka:9092"))

@@ -19,6 +19,7 @@ from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
 from pipeline.actors.supervisor import RunPlan
 from pipeline.actors.vision_worker import WorkerParts
+from pipeline.catalog.roles import WORKER_IDS
 from pipeline.catalog.topics import ALERTS, FRAMES
 from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
@@ -56,7 +57,7 @@ class SystemClock:
 
 def transactional_id(run: str, slot: int) -> str:
     """The same after a restart, so that a successor fences the dead worker; different between runs."""
-    return f"{run}.worker-{slot}"
+    return f"{run}{WORKER_IDS}{slot}"
 
 
 @dataclass(frozen=True)

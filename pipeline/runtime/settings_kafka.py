@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import SettingsError
-from pipeline.runtime.settings_section import Count, Section
+from pipeline.runtime.settings_section import Count, Names, Section
 
 
 class Security(Section):
@@ -72,6 +72,36 @@ class Security(Section):
             ) from error
 
 
+def _principals(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        kind, _, who = name.partition(":")
+        if not kind or not who:
+            raise ValueError(f"{name!r} is no principal; write User:NAME (in a file as a list, if a name has a comma)")
+        if who == "*":
+            raise ValueError(f"{name} is everybody, whom no role is for; name the principals")
+    return names
+
+
+Principals = Annotated[Names, AfterValidator(_principals)]
+
+
+class Acls(Section):
+    """Whom `lamppost topics create --acls` allows what the roles need; commas between principals, none for no role."""
+
+    camera: Principals = ("User:camera",)
+    """Principals of `lamppost cameras`."""
+    worker: Principals = ("User:worker",)
+    """Principals of `lamppost run`."""
+    enroller: Principals = ("User:enroller",)
+    """Principals of `lamppost watchlist`."""
+    console: Principals = ("User:console",)
+    """Principals of those who watch the alerts."""
+    auditor: Principals = ("User:auditor",)
+    """Principals of those who check custody and settings."""
+    prefix: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """How groups and run names of workers begin; None: the group that is set, and the run that is set or names made."""
+
+
 def _one_or_three(nodes: int) -> int:
     if nodes not in (1, 3):
         raise ValueError("should be 1 or 3; of two nodes, as of one, none can be lost")
@@ -95,6 +125,7 @@ class Kafka(Section):
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
     security: Security = Security()
+    acls: Acls = Acls()
 
     @field_validator("brokers", mode="before")
     @classmethod
