@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import ResourceError
 from pipeline.local import broker, leaders
@@ -16,7 +16,9 @@ from pipeline.local.launch import DATA, Distribution
 from pipeline.local.node import LOOK_SECONDS, STOP_SECONDS, Node
 from pipeline.local.ports import free_ports, require_free
 from pipeline.local.prepared import Notice, prepare
-from pipeline.local.protection import Protection
+
+if TYPE_CHECKING:
+    from pipeline.local.protection import Protection  # its cryptography is loaded by whoever makes one
 
 START_SECONDS: Final = 60.0
 HEAP_BYTES: Final = 512 * broker.MIB
@@ -41,7 +43,7 @@ class LocalKafka:
         port: int = 0,
         heap_bytes: int = HEAP_BYTES,
         settings: Mapping[str, str] | None = None,
-        protection: Protection | None = None,
+        protection: "Protection | None" = None,
         cache: Path | None = None,
         progress: Progress | None = None,
         notice: Notice | None = None,
