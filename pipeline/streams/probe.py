@@ -94,7 +94,7 @@ def probe(connection: Connection, timeout: float = 5.0) -> BrokerInfo:
         metadata = admin.list_topics(timeout=timeout)
     except KafkaException as error:
         admin.poll(0)
-        raise broker_error(connection.brokers, "connection", error, _diagnosis(notices, timeout)) from error
+        raise broker_error(connection.brokers, "connection", error, diagnosis(notices, timeout)) from error
     while time.monotonic() < deadline:
         before = len(versions.apis)
         admin.poll(0.02)
@@ -103,7 +103,7 @@ def probe(connection: Connection, timeout: float = 5.0) -> BrokerInfo:
     return BrokerInfo(connection.brokers, metadata.cluster_id or "", len(metadata.brokers), versions.apis)
 
 
-def _diagnosis(notices: Notices, timeout: float) -> str:
+def diagnosis(notices: Notices, timeout: float) -> str:
     """Why no broker answered, and what to check."""
     cause, code = notices.cause(), notices.telling()
     if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):

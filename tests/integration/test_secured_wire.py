@@ -45,6 +45,8 @@ from pipeline.runtime.topics import create as create_topics
 from pipeline.runtime.topics import require_topics
 from pipeline.streams.acls import Acl, AclAdmin
 from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.groups import begin_at
+from pipeline.streams.offsets import LogEnds
 from pipeline.streams.outbox import KafkaOutbox
 from pipeline.streams.producer import FrameProducer
 from pipeline.streams.reader import TopicReader
@@ -390,6 +392,10 @@ def test_a_whole_run_works_by_roles_and_shows_no_password(
     quick = tmp_path / "worker.toml"
     quick.write_text(Path(protected.file("worker")).read_text() + '\n[vision]\nprecision = "fp32"\n'
                      '\n[overload]\npolicy = "block"\n')  # fmt: skip
+    # what other tests left there is no business of this run
+    administrator = protected.connection(ADMINISTRATOR)
+    ends = LogEnds(administrator, FRAMES)
+    begin_at(administrator, "lamppost", FRAMES, ends.now(ends.partitions()))
     run = start(tmp_path, "run", "--settings", str(quick), "--workers", "1", "--shards", "1", "--verbose")
     try:
         told = tmp_path / "run.out"
