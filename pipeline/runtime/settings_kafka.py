@@ -1,12 +1,15 @@
 """Settings of the connection to Kafka."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import SettingsError
 from pipeline.runtime.settings_section import Count, Names, Section
+
+CA_PROBE: Final = Path("probe")
+"""As `ca_file`, has librdkafka look in the places where systems keep certificates."""
 
 
 class Security(Section):
@@ -42,6 +45,14 @@ class Security(Section):
         if self.password is not None and self.password_file is not None:
             raise ValueError("password and password_file are both set; keep one of them")
         return self
+
+    def with_absolute_paths(self) -> Self:
+        """With the paths of its files absolute: processes of a run have other working folders."""
+        fields = ("password_file", "ca_file", "certificate_file", "key_file")
+        paths = {name: getattr(self, name) for name in fields}
+        return self.model_copy(
+            update={name: path.absolute() for name, path in paths.items() if path not in (None, CA_PROBE)}
+        )
 
     def client_properties(self) -> dict[str, str]:
         """Properties for librdkafka, secrets in clear; reads `password_file` and raises SettingsError if it can't."""
@@ -86,7 +97,7 @@ Principals = Annotated[Names, AfterValidator(_principals)]
 
 
 class Acls(Section):
-    """Whom `lamppost topics create --acls` allows what the roles need; commas between principals, none for no role."""
+    """Whom `lamppost topics create --acls` allows what the roles need; commas between principals."""
 
     camera: Principals = ("User:camera",)
     """Principals of `lamppost cameras`."""

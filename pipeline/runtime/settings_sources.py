@@ -15,11 +15,10 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from pipeline.errors import SettingsError
 from pipeline.runtime.settings import ENVIRONMENT_PREFIX, NESTED_DELIMITER, Settings
+from pipeline.runtime.settings_kafka import CA_PROBE
 
 FILE_VARIABLE: Final = "LAMPPOST_SETTINGS"
 DEFAULT: Final = "default"
-CA_PROBE: Final = Path("probe")
-"""Has librdkafka look in the places where systems keep certificates."""
 ALIKE: Final = 0.6
 """Similarity from which one name is taken for another misspelt."""
 COMPLAINTS: Final = 3

@@ -40,11 +40,12 @@ from pipeline.runtime.role_files import RoleFiles
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.settings_sources import resolve
 from pipeline.runtime.shard_factory import Heartbeat
-from pipeline.runtime.taps import CustodyAudit
+from pipeline.runtime.taps import AlertTap, CustodyAudit
 from pipeline.runtime.topics import create as create_topics
 from pipeline.runtime.topics import require_topics
 from pipeline.streams.acls import Acl, AclAdmin
 from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.deletion import broker_advice
 from pipeline.streams.groups import begin_at
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.outbox import KafkaOutbox
@@ -209,6 +210,16 @@ def test_an_auditor_sees_settings_and_no_record_of_anybody(protected: Protected,
     code, out, err = lamppost("topics", "show", "--settings", protected.file("auditor"))
     assert (code, err) == (0, "")
     assert [line.split("\t")[:2] for line in out.splitlines()[1:]] == [[topic.name, "ok"] for topic in TOPICS]
+    assert broker_advice(TopicAdmin(protected.connection("auditor")).broker_settings()) == []
+
+
+def test_an_operators_view_has_the_alerts_and_the_account_of_the_frames(protected: Protected) -> None:
+    """With what a demo reads them with."""
+    connection = protected.connection("console")
+    assert AlertTap(connection, "run").finish(ANSWER_SECONDS) == []
+    audit = CustodyAudit(connection, "run")
+    assert (audit.missing(), audit.findings(ANSWER_SECONDS).problems) == (0, [])
+    audit.close()
 
 
 def test_whoever_enrols_loads_and_shows_the_watchlist_and_a_camera_does_not(
