@@ -22,8 +22,8 @@ from pipeline.runtime.connections import connection_of
 from pipeline.runtime.targets import LOOPBACK, machine_address, reachable
 from pipeline.runtime.words import counted
 from pipeline.streams.client import Connection
-from pipeline.streams.offsets import LogEnds
 from pipeline.streams.probe import probe
+from pipeline.streams.topics import TopicAdmin
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import StreetSpec
 from pipeline.telemetry.discovery import TargetGroup, serve_discovery
@@ -93,7 +93,7 @@ def synthetic_cameras(said: chosen.Cameras, watchlist_size: int) -> tuple[Synthe
 def partitions_of_frames(connection: Connection) -> int:
     """How many partitions ``frames`` has; raises BrokerError if Kafka can't be reached or lacks the topic."""
     probe(connection)
-    return len(LogEnds(connection, FRAMES).partitions())
+    return TopicAdmin(connection).partitions_of(FRAMES)
 
 
 def progress_line(status: CameraStatus, now_ns: int, before: CameraCounts) -> str:

@@ -104,6 +104,22 @@ class TopicAdmin:
             for topic in topics
         ]
 
+    def partitions_of(self, name: str) -> int:
+        """How many partitions a topic has, asked without its settings; BrokerError also if this user may not see it.
+
+        Asked of all topics, since a broker may make one that is asked for by its name.
+        """
+        try:
+            found = self._admin.list_topics(timeout=ASK_SECONDS).topics
+        except KafkaException as error:
+            raise self._error("connection", error) from error
+        if name not in found:
+            raise BrokerError(
+                f"Kafka at {self._brokers} has no topic {name} that this user may see; make it with "
+                f"`lamppost topics create`"
+            )
+        return len(found[name].partitions)
+
     def broker_settings(self) -> dict[str, str]:
         """The settings of the broker that answers first; BrokerError also if this user may not read them."""
         try:

@@ -35,6 +35,7 @@ from pipeline.local.protection import Protection
 from pipeline.records import OutgoingRecord
 from pipeline.runtime.acls import Allowance
 from pipeline.runtime.acls import create as create_acls
+from pipeline.runtime.cameras import partitions_of_frames
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.role_files import RoleFiles
 from pipeline.runtime.settings import Settings
@@ -187,6 +188,13 @@ def test_a_camera_publishes_with_its_producer(protected: Protected) -> None:
     assert producer.flush(ANSWER_SECONDS) == 0
     assert (producer.sent, producer.failed) == (1, 0)
     producer.close()
+
+
+def test_a_camera_is_told_the_partitions_and_an_enroller_that_it_may_not_see_them(protected: Protected) -> None:
+    """Of all that Kafka knows of the topic this is what a camera needs."""
+    assert partitions_of_frames(protected.connection("camera")) == 4
+    with pytest.raises(BrokerError, match="has no topic frames that this user may see"):
+        partitions_of_frames(protected.connection("enroller"))
 
 
 def test_a_worker_commits_for_runs_of_its_names_alone(protected: Protected) -> None:
