@@ -26,7 +26,8 @@ class LogEnds:
         self._brokers = connection.brokers
         self._topic = topic
         self._notices = Notices()
-        self._admin = connection.open(AdminClient, self._notices, {})
+        # a broker with auto.create.topics.enable would make a topic that is asked for, with settings that never delete
+        self._admin = connection.open(AdminClient, self._notices, {"allow.auto.create.topics": False})
 
     def partitions(self) -> Sequence[int]:
         """The topic's partitions; raises BrokerError if there is no such topic."""
