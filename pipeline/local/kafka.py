@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.errors import ResourceError
 from pipeline.local import broker, leaders
@@ -16,6 +16,9 @@ from pipeline.local.launch import DATA, Distribution
 from pipeline.local.node import LOOK_SECONDS, STOP_SECONDS, Node
 from pipeline.local.ports import free_ports, require_free
 from pipeline.local.prepared import Notice, prepare
+
+if TYPE_CHECKING:
+    from pipeline.local.protection import Protection  # its cryptography is loaded by whoever makes one
 
 START_SECONDS: Final = 60.0
 HEAP_BYTES: Final = 512 * broker.MIB
@@ -40,20 +43,23 @@ class LocalKafka:
         port: int = 0,
         heap_bytes: int = HEAP_BYTES,
         settings: Mapping[str, str] | None = None,
+        protection: "Protection | None" = None,
         cache: Path | None = None,
         progress: Progress | None = None,
         notice: Notice | None = None,
     ) -> None:
         """`nodes` is 1 or 3. `port` 0 takes free ones, else it is the first's, and the others have those that follow.
 
-        `heap_bytes` is each node's; `settings` are the brokers', over those of ``broker.SETTINGS``. The first start on
-        a machine fetches and prepares Kafka in `cache` and says so to `progress` and `notice`; see
-        ``prepared.prepare``.
+        `heap_bytes` is each node's; `settings` are the brokers', over those of ``broker.SETTINGS``. `protection` None
+        lets every program of this machine do everything. The first start on a machine fetches and prepares Kafka in
+        `cache` and says so to `progress` and `notice`; see ``prepared.prepare``.
         """
         self._number = nodes
         self._wanted_ports = [port + index for index in range(nodes)] if port else []
         self._heap_bytes = heap_bytes
-        self._settings = dict(settings or {})
+        self._protection = protection
+        self._settings = {**(protection.broker_settings() if protection else {}), **(settings or {})}
+        self._access = protection.node_properties() if protection else None
         self._cache = cache
         self._progress = progress
         self._notice = notice
@@ -97,13 +103,17 @@ class LocalKafka:
         self._launch(self._distribution)
 
     def wait(self, deadline_seconds: float = START_SECONDS) -> None:
-        """Wait until every node answers and knows the others; raises ResourceError, and removes it, if one does not."""
+        """Wait until every node answers and knows the others, and the users if there are any.
+
+        Raises ResourceError, and removes it, if one does not.
+        """
         deadline = time.monotonic() + deadline_seconds
         attempts = 1
         while True:
             ended = [node for node in self.nodes.values() if not node.alive()]
             silent = next((node for node in self.nodes.values() if not ended and not node.answers()), None)
             if self.nodes and not ended and silent is None:
+                self._admit_users(deadline)
                 return
             if silent is not None and time.monotonic() < deadline:
                 time.sleep(LOOK_SECONDS)
@@ -154,14 +164,14 @@ class LocalKafka:
 
     def partition(self, topic: str, partition: int) -> leaders.Partition:
         """Who leads and who holds a partition, asked of the nodes that serve; raises BrokerError if it is not known."""
-        return leaders.partition_of(self._serving(), topic, partition)
+        return leaders.partition_of(self._serving(), topic, partition, self._access)
 
     def transaction_coordinator(self, transactional_id: str) -> int | None:
         """The id of the node that coordinates a transactional id's transactions, None while none does.
 
         Raises BrokerError before the first transaction of any id, which makes the topic that says so.
         """
-        return leaders.transaction_coordinator(self._serving(), transactional_id)
+        return leaders.transaction_coordinator(self._serving(), transactional_id, self._access)
 
     def stop(self) -> None:
         """End it and remove its folders; does nothing if it is not there."""
@@ -187,7 +197,17 @@ class LocalKafka:
 
     def _serving(self) -> str:
         """The addresses to ask: a paused node would take a question and never answer."""
-        return ",".join(node.address for node in self.nodes.values() if node.serves())
+        return ",".join(node.place.node_address for node in self.nodes.values() if node.serves())
+
+    def _admit_users(self, deadline: float) -> None:
+        """Have every node let the users in; raises ResourceError, and removes it, if one does not by `deadline`."""
+        if self._protection is None:
+            return
+        try:
+            self._protection.admit_users(self._serving(), [place.address for place in self._places], deadline)
+        except ResourceError:
+            self.stop()
+            raise
 
     def _launch(self, distribution: Distribution) -> None:
         where = tempfile.gettempdir()
@@ -197,14 +217,26 @@ class LocalKafka:
                 f"the local Kafka needs {self._number * ROOM_BYTES // broker.MIB} MiB in {where}, "
                 f"{free // broker.MIB} MiB are free; free some, or set TMPDIR to a folder with room"
             )
-        controller_ports = free_ports(2 * self._number)
-        ports = self._wanted_ports or controller_ports[self._number :]
-        self._places = [broker.Place(index + 1, port, controller_ports[index]) for index, port in enumerate(ports)]
+        free_each = iter(free_ports(3 * self._number))
+        self._places = [
+            broker.Place(
+                index + 1,
+                self._wanted_ports[index] if self._wanted_ports else next(free_each),
+                next(free_each),
+                next(free_each) if self._protection else None,
+            )
+            for index in range(self._number)
+        ]
         self.nodes = nodes = {}
         try:
             for place in self._places:
                 nodes[place.node] = Node(
-                    distribution, place, self._places, heap_bytes=self._heap_bytes, settings=self._settings
+                    distribution,
+                    place,
+                    self._places,
+                    heap_bytes=self._heap_bytes,
+                    settings=self._settings,
+                    access=self._access,
                 )
         except ResourceError:
             self.stop()

@@ -81,14 +81,15 @@ def _identify(file: Path, node: int) -> None:
     file.write_text("".join(f"{name}{sign}{own.get(name, value)}\n" for name, sign, value in lines), encoding="utf-8")
 
 
-def answers(port: int, nodes: int = 1) -> bool:
+def answers(port: int, nodes: int = 1, access: Mapping[str, str] | None = None) -> bool:
     """Whether a broker on `port` knows of as many `nodes`, itself included, that serve.
 
-    Asked only if the port is open, since librdkafka waits between tries.
+    Asked only if the port is open, since librdkafka waits between tries; `access` are its properties for a listener
+    that is protected.
     """
     if not listens(port):
         return False
-    admin = AdminClient({"bootstrap.servers": f"{broker.HOST}:{port}"}, logger=SILENT)
+    admin = AdminClient({"bootstrap.servers": f"{broker.HOST}:{port}", **(access or {})}, logger=SILENT)
     try:
         return len(admin.list_topics(timeout=ASK_SECONDS).brokers) >= nodes
     except KafkaException:

@@ -1,5 +1,6 @@
 """Which node of a Kafka leads what: a partition, and the transactions of a transactional id."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,21 +25,24 @@ class Partition:
     in_sync: frozenset[int]
 
 
-def partition_of(address: str, topic: str, partition: int) -> Partition:
-    """Who leads and who holds a partition; raises BrokerError if nobody answers or there is no such partition."""
-    known = _partitions(address, topic)
+def partition_of(address: str, topic: str, partition: int, access: Mapping[str, str] | None = None) -> Partition:
+    """Who leads and who holds a partition; raises BrokerError if nobody answers or there is no such partition.
+
+    `access` are librdkafka's properties for a listener that is protected, here and below.
+    """
+    known = _partitions(address, topic, access)
     if partition not in known:
         raise BrokerError(f"Kafka at {address} has no partition {partition} of {topic}")
     return known[partition]
 
 
-def transaction_coordinator(address: str, transactional_id: str) -> int | None:
+def transaction_coordinator(address: str, transactional_id: str, access: Mapping[str, str] | None = None) -> int | None:
     """The node that coordinates the id's transactions, None while there is none.
 
     It is the leader of the partition that the id hashes to, since no admin request of librdkafka asks for it. Raises
     BrokerError if nobody answers, or no transactional producer was ever there.
     """
-    known = _partitions(address, TRANSACTIONS)
+    known = _partitions(address, TRANSACTIONS, access)
     hashed = java_hash(transactional_id)
     return known[(0 if hashed == SMALLEST else abs(hashed)) % len(known)].leader
 
@@ -52,8 +56,8 @@ def java_hash(text: str) -> int:
     return result - 2**32 if result >= 2**31 else result
 
 
-def _partitions(address: str, topic: str) -> dict[int, Partition]:
-    admin = AdminClient({"bootstrap.servers": address}, logger=SILENT)
+def _partitions(address: str, topic: str, access: Mapping[str, str] | None) -> dict[int, Partition]:
+    admin = AdminClient({"bootstrap.servers": address, **(access or {})}, logger=SILENT)
     try:
         told = admin.list_topics(topic, timeout=ASK_SECONDS).topics[topic]
     except KafkaException as error:

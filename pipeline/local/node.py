@@ -31,13 +31,18 @@ class Node:
         *,
         heap_bytes: int,
         settings: Mapping[str, str],
+        access: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` are the broker's, over those of ``broker.SETTINGS``; `cluster` has this node's place too."""
+        """`settings` are the broker's, over those of ``broker.SETTINGS``; `cluster` has this node's place too.
+
+        `access` are librdkafka's properties for the nodes' own listener, if it is protected.
+        """
         self.place = place
         self._distribution = distribution
         self._cluster = cluster
         self._heap_bytes = heap_bytes
         self._settings = settings
+        self._access = access
         self._paused = False
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="lamppost-kafka-"))
@@ -85,7 +90,7 @@ class Node:
 
     def answers(self) -> bool:
         """Whether it answers, and knows of every node of its cluster that it serves."""
-        return answers(self.place.port, len(self._cluster))
+        return answers(self.place.node_port or self.place.port, len(self._cluster), self._access)
 
     def last_log_line(self) -> str:
         """The line of its log that tells best why it ended."""

@@ -13,8 +13,8 @@ from rich.console import Console
 from pipeline.cameras.counts import CameraCounts, summed
 from pipeline.cameras.naming import camera_ids
 from pipeline.cameras.plan import AnyCamera, FleetPlan, FolderCamera, SyntheticCamera, VideoCamera
-from pipeline.catalog.topics import FRAME_BYTES, FRAMES, TOPICS
-from pipeline.errors import BrokerError, InputError
+from pipeline.catalog.topics import FRAME_BYTES, FRAMES
+from pipeline.errors import InputError
 from pipeline.runtime import settings as chosen
 from pipeline.runtime.camera_job import CameraJob, CameraStatus
 from pipeline.runtime.camera_metrics import CameraInstruments
@@ -93,13 +93,7 @@ def synthetic_cameras(said: chosen.Cameras, watchlist_size: int) -> tuple[Synthe
 def partitions_of_frames(connection: Connection) -> int:
     """How many partitions ``frames`` has; raises BrokerError if Kafka can't be reached or lacks the topic."""
     probe(connection)
-    (state,) = TopicAdmin(connection).describe([topic for topic in TOPICS if topic.name == FRAMES])
-    if not state.exists:
-        raise BrokerError(
-            f"Kafka at {connection.brokers} has no topic {FRAMES}; make it with "
-            f"`lamppost topics create --brokers {connection.brokers}`"
-        )
-    return state.partitions
+    return TopicAdmin(connection).partitions_of(FRAMES)
 
 
 def progress_line(status: CameraStatus, now_ns: int, before: CameraCounts) -> str:

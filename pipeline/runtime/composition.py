@@ -19,6 +19,7 @@ from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
 from pipeline.actors.supervisor import RunPlan
 from pipeline.actors.vision_worker import WorkerParts
+from pipeline.catalog.roles import WORKER_IDS
 from pipeline.catalog.topics import ALERTS, FRAMES
 from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
@@ -57,7 +58,7 @@ class SystemClock:
 
 def transactional_id(run: str, slot: int) -> str:
     """The same after a restart, so that a successor fences the dead worker; different between runs."""
-    return f"{run}.worker-{slot}"
+    return f"{run}{WORKER_IDS}{slot}"
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,14 @@ def with_absolute_models(settings: Settings) -> Settings:
     return settings.model_copy(update={"vision": vision.model_copy(update=paths)}) if paths else settings
 
 
+def with_absolute_security(settings: Settings) -> Settings:
+    """With the paths of password and certificate files absolute, as `with_absolute_models`."""
+    kafka = settings.kafka
+    return settings.model_copy(
+        update={"kafka": kafka.model_copy(update={"security": kafka.security.with_absolute_paths()})}
+    )
+
+
 def threads_of(settings: Settings) -> int:
     """Compute threads of one worker: as set, or its share of the cores that this process may use."""
     return settings.vision.threads or max(1, len(os.sched_getaffinity(0)) // settings.most_workers)
@@ -251,7 +260,7 @@ def run_plan(
     `gpus` is the number that Ray has, `grows` whether it may get more. Raises SettingsError if workers want a GPU that
     they would never get, ModelError if the manifest of a model of the user's own cannot be used.
     """
-    settings = with_absolute_models(settings)
+    settings = with_absolute_security(with_absolute_models(settings))
     dimension_of(settings)  # a manifest that cannot be used is refused here, before any process is started
     vision = settings.vision
     most, field = settings.most_workers, settings.most_workers_field

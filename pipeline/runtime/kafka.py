@@ -3,10 +3,15 @@
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
+from pipeline.catalog.roles import ADMINISTRATOR, ROLES
 from pipeline.errors import BrokerError
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.node import Node
+from pipeline.local.protection import Protection
+from pipeline.runtime.role_files import RoleFiles
 from pipeline.runtime.settings import Settings
 
 LOOK_SECONDS = 0.5
@@ -17,25 +22,32 @@ def start(
     settings: Settings,
     port: int,
     *,
+    secured: Path | None = None,
     progress: Callable[[int, int], None],
     notice: Callable[[str], None],
-    ready: Callable[[str, Mapping[int, Node]], None],
+    ready: Callable[[str, Mapping[int, Node], list[Path]], None],
 ) -> None:
     """Run a local Kafka of ``kafka.nodes`` until SIGINT or SIGTERM, and remove it.
 
-    `port` 0 takes free ones; `progress` is told the bytes fetched and the bytes in all if Kafka has to be fetched, and
-    `notice` what else a first start does, and a node that ends while the others go on; `ready` is told the address and
-    the nodes once they answer. Raises ResourceError if it can't be started, BrokerError if it ends by itself.
+    `port` 0 takes free ones; `secured` is the folder for the roles' settings files of a protected one; `progress` is
+    told the bytes fetched and the bytes in all if Kafka has to be fetched, and `notice` what else a first start does,
+    and a node that ends while the others go on; `ready` is told the address, the nodes and the settings files once they
+    answer. Raises ResourceError if it can't be started, OSError if the files can't be written, BrokerError if it ends
+    by itself.
     """
-    kafka = LocalKafka(nodes=settings.kafka.nodes, port=port, progress=progress, notice=notice)
+    protection = None if secured is None else Protection(ADMINISTRATOR, (role.name for role in ROLES))
+    kafka = LocalKafka(nodes=settings.kafka.nodes, port=port, protection=protection, progress=progress, notice=notice)
     told = threading.Event()
-    try:
+    with ExitStack() as stack:
+        files = None if secured is None else stack.enter_context(RoleFiles(secured))
+        stack.callback(kafka.stop)
         kafka.start()
         kafka.wait(settings.lifecycle.start_seconds)
         # from here on an interrupt is the wanted end; before, it is one that interrupts
         before = [signal.signal(number, lambda *_: told.set()) for number in SIGNALS]
         try:
-            ready(kafka.address, kafka.nodes)
+            written = files.write(kafka.address, protection) if files and protection else []
+            ready(kafka.address, kafka.nodes, written)
             ended: set[int] = set()
             while not told.wait(LOOK_SECONDS):
                 if not kafka.alive():
@@ -47,5 +59,3 @@ def start(
         finally:
             for number, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(number, handler)
-    finally:
-        kafka.stop()

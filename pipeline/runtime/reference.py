@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from code: settings, metrics, and the schemas of results.
+"""Writes the pages of docs/ that follow from code: settings, metrics, roles, and the schemas of results.
 
 ``python -m pipeline.runtime.reference [FOLDER]`` writes them; tests hold the committed ones against this module.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.catalog import metrics
 from pipeline.catalog.difficulties import DIFFICULTIES, Difficulty
+from pipeline.catalog.roles import ROLES, Kind, Right
 from pipeline.catalog.topics import FRAME_BYTES, RECORD_BYTES, TOPICS, Topic, insync_of, replication_on
 from pipeline.runtime.evaluation_results import evaluation_schema
 from pipeline.runtime.live_cohorts import live_cohorts_schema
@@ -26,6 +27,30 @@ def metrics_page() -> str:
         for metric in metrics.ALL
     ]
     return "\n".join([_METRICS_PREFACE, "| metric | type | labels | what it is |", "|---|---|---|---|", *rows, ""])
+
+
+def roles_page() -> str:
+    """The page docs/roles.md: what each role is allowed, and why, from the catalogue."""
+    lines = [_ROLES_PREFACE]
+    for role in ROLES:
+        lines += [f"## `{role.name}`", "", f"{role.purpose[0].upper()}{role.purpose[1:]}.", ""]
+        lines += ["| on | may | for |", "|---|---|---|"]
+        lines += [
+            f"| {_resource(right)} | {', '.join(operation.removesuffix(' of') for operation in right.operations)} | "
+            f"{right.why} |"
+            for right in role.rights
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _resource(right: Right) -> str:
+    if right.name is not None:
+        return f"{right.kind} `{right.name}`"
+    return {
+        Kind.GROUP: "group of the run: `run.group`",
+        Kind.TRANSACTIONAL_ID: "transactional ids of the run: its name and what follows",
+    }.get(right.kind, str(right.kind))
 
 
 def difficulties_page() -> str:
@@ -120,6 +145,7 @@ def pages() -> Mapping[str, str]:
         "topics.md": topics_page(),
         "difficulties.md": difficulties_page(),
         "metrics.md": metrics_page(),
+        "roles.md": roles_page(),
         "cohorts.schema.json": json.dumps(live_cohorts_schema(), indent=2) + "\n",
         "evaluation.schema.json": json.dumps(evaluation_schema(), indent=2) + "\n",
         "summary.schema.json": json.dumps(summary_schema(), indent=2) + "\n",
@@ -157,6 +183,16 @@ never exports more than the limit's places and these two, and sums over places n
 limit, what its cameras had counted is added to their districts. Each process decides by what it sees itself, so while a
 worker with few cameras still labels by camera, another may label by district; a demo's or a run's own report is by
 district once one of its workers is.
+"""
+
+_ROLES_PREFACE = """# Roles
+
+Who does what on Kafka, and the least that each has to be allowed for it, as data (`pipeline/catalog/roles.py`).
+`lamppost topics create --acls` makes the ACLs; [Securing the wire](securing-the-wire.md) says how. Whatever is not here
+is not allowed. In Kafka to read or to write includes to describe.
+
+With `kafka.acls.prefix` (`--acl-prefix`) the worker's group and transactional ids are all those that begin so. Without
+it they are `run.group` alone, and the ids of `run.name`; if that is not set, of the names that `lamppost run` makes.
 """
 
 _DIFFICULTIES_PREFACE = """# Difficulties

@@ -12,7 +12,7 @@ from pipeline.local.kafka import LocalKafka
 from pipeline.local.machine import cores
 from pipeline.local.ray import LocalRay
 from pipeline.runtime.gpus import local_gpus
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import Security, Settings
 
 THREADS_OF_ACTORS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Libraries that would each take all cores for themselves; torch and FAISS are told their number apart."""
@@ -120,8 +120,9 @@ def services(settings: Settings, say: Callable[[str], None], verbose: bool = Fal
                 kafka.start()
                 stack.callback(kafka.stop)
                 kafka.wait(settings.lifecycle.start_seconds)
-                address = settings.kafka.model_copy(update={"brokers": kafka.address})
-                result.settings = settings.model_copy(update={"kafka": address})
+                # whatever a Kafka of the user's own asks for, this one speaks in clear on the loopback interface
+                local = settings.kafka.model_copy(update={"brokers": kafka.address, "security": Security()})
+                result.settings = settings.model_copy(update={"kafka": local})
 
             result._kafka_start = starter.submit(start)
         yield result

@@ -1,12 +1,15 @@
 """Settings of the connection to Kafka."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from pipeline.errors import SettingsError
-from pipeline.runtime.settings_section import Count, Section
+from pipeline.runtime.settings_section import Count, Names, Section
+
+CA_PROBE: Final = Path("probe")
+"""As `ca_file`, has librdkafka look in the places where systems keep certificates."""
 
 
 class Security(Section):
@@ -43,6 +46,14 @@ class Security(Section):
             raise ValueError("password and password_file are both set; keep one of them")
         return self
 
+    def with_absolute_paths(self) -> Self:
+        """With the paths of its files absolute: processes of a run have other working folders."""
+        fields = ("password_file", "ca_file", "certificate_file", "key_file")
+        paths = {name: getattr(self, name) for name in fields}
+        return self.model_copy(
+            update={name: path.absolute() for name, path in paths.items() if path not in (None, CA_PROBE)}
+        )
+
     def client_properties(self) -> dict[str, str]:
         """Properties for librdkafka, secrets in clear; reads `password_file` and raises SettingsError if it can't."""
         said = {
@@ -72,6 +83,36 @@ class Security(Section):
             ) from error
 
 
+def _principals(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        kind, _, who = name.partition(":")
+        if not kind or not who:
+            raise ValueError(f"{name!r} is no principal; write User:NAME (in a file as a list, if a name has a comma)")
+        if who == "*":
+            raise ValueError(f"{name} is everybody, whom no role is for; name the principals")
+    return names
+
+
+Principals = Annotated[Names, AfterValidator(_principals)]
+
+
+class Acls(Section):
+    """Whom `lamppost topics create --acls` allows what the roles need; commas between principals."""
+
+    camera: Principals = ("User:camera",)
+    """Principals of `lamppost cameras`."""
+    worker: Principals = ("User:worker",)
+    """Principals of `lamppost run`."""
+    enroller: Principals = ("User:enroller",)
+    """Principals of `lamppost watchlist`."""
+    console: Principals = ("User:console",)
+    """Principals of those who watch the alerts."""
+    auditor: Principals = ("User:auditor",)
+    """Principals of those who check custody and settings."""
+    prefix: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """How groups and run names of workers begin; None: the group that is set, and the run that is set or names made."""
+
+
 def _one_or_three(nodes: int) -> int:
     if nodes not in (1, 3):
         raise ValueError("should be 1 or 3; of two nodes, as of one, none can be lost")
@@ -95,6 +136,7 @@ class Kafka(Section):
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 10.0
     """How long a transaction of a dead worker may hold up readers, at most."""
     security: Security = Security()
+    acls: Acls = Acls()
 
     @field_validator("brokers", mode="before")
     @classmethod

@@ -45,14 +45,15 @@ def _toml(name: str, value: object) -> str:
         case int() | float():
             return f"{name} = {value}"
         case tuple():
-            return f"{name} = [{', '.join(_quoted(str(part)) for part in value)}]"
+            return f"{name} = [{', '.join(quoted(str(part)) for part in value)}]"
         case None | dict() | SecretStr():
             return f"# {name} ="
         case _:
-            return f"{name} = {_quoted(str(value))}"
+            return f"{name} = {quoted(str(value))}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A string of a settings file."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

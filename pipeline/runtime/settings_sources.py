@@ -15,6 +15,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from pipeline.errors import SettingsError
 from pipeline.runtime.settings import ENVIRONMENT_PREFIX, NESTED_DELIMITER, Settings
+from pipeline.runtime.settings_kafka import CA_PROBE
 
 FILE_VARIABLE: Final = "LAMPPOST_SETTINGS"
 DEFAULT: Final = "default"
@@ -186,8 +187,10 @@ def _require_truth_values(values: Mapping[str, Any], path: Path) -> None:
 
 def _require_files(settings: Settings, origins: Mapping[str, str]) -> None:
     """Name a file of the connection that is missing now, and not when the first client is made."""
-    said = settings.kafka.security  # ca_file is left to librdkafka, for which it may be a folder or the word probe
+    said = settings.kafka.security
+    authorities = None if said.ca_file == CA_PROBE else said.ca_file
     for name, path in (
+        ("ca_file", authorities),
         ("password_file", said.password_file),
         ("certificate_file", said.certificate_file),
         ("key_file", said.key_file),

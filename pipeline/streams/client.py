@@ -37,6 +37,16 @@ PASSING_CODES: Final = frozenset(
     }
 )
 """Errors that librdkafka goes on from by itself."""
+DENIED_CODES: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+"""What Kafka answers if no ACL allows the request."""
+DENIED_ADVICE: Final = "no ACL allows this user it; `lamppost topics create --acls` allows each role what it needs"
 TELLING_CODES: Final = (
     KafkaError._AUTHENTICATION,
     KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -45,6 +55,17 @@ TELLING_CODES: Final = (
     KafkaError._TRANSPORT,
 )
 """Which of many reported errors names the cause of a failed connection, best first."""
+SETTING_OF: Final[Mapping[str, str]] = {
+    "security.protocol": "kafka.security.protocol",
+    "sasl.mechanism": "kafka.security.mechanism",
+    "sasl.username": "kafka.security.username",
+    "sasl.password": "kafka.security.password",
+    "ssl.ca.location": "kafka.security.ca_file",
+    "ssl.certificate.location": "kafka.security.certificate_file",
+    "ssl.key.location": "kafka.security.key_file",
+    "ssl.key.password": "kafka.security.key_password",
+}
+"""The setting that a property of librdkafka comes from; its complaints name the property."""
 
 Client = TypeVar("Client")
 
@@ -55,7 +76,7 @@ class Connection:
 
     brokers: str
     """Bootstrap addresses, host:port with commas between them."""
-    security: Mapping[str, str] = field(default_factory=dict)
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
     """librdkafka properties of encryption and authentication; may hold secrets, never shown."""
     name: str = "lamppost"
     """``client.id``, which Kafka's own tools and quotas show."""
@@ -81,9 +102,10 @@ class Connection:
         try:
             return make({**common, **self.security, **properties}, logger=logger)
         except KafkaException as error:
-            raise SettingsError(
-                f"kafka: {_reason(error)}; correct the security settings or kafka.security.properties"
-            ) from error
+            reason = _reason(error)
+            blamed = [setting for name, setting in SETTING_OF.items() if name in reason]
+            wrong = " or ".join(blamed) or "the security settings or kafka.security.properties"
+            raise SettingsError(f"kafka: {reason}; correct {wrong}") from error
 
 
 class Notices:
@@ -111,12 +133,14 @@ class Notices:
         """Seconds since no broker is reachable, 0.0 while one is."""
         return 0.0 if self.down_since is None else time.monotonic() - self.down_since
 
+    def telling(self) -> int | None:
+        """The code of the report that tells best why a connection failed; None if there was none."""
+        return next((code for code in TELLING_CODES if code in self._latest), None)
+
     def cause(self) -> str:
         """The report that tells best why a connection failed; empty if there was none."""
-        for code in TELLING_CODES:
-            if code in self._latest:
-                return _plain(self._latest[code])
-        return ""
+        code = self.telling()
+        return "" if code is None else _plain(self._latest[code])
 
 
 def broker_error(brokers: str, doing: str, error: KafkaException | KafkaError, cause: str = "") -> BrokerError:
@@ -126,7 +150,8 @@ def broker_error(brokers: str, doing: str, error: KafkaException | KafkaError, c
     """
     kafka_error = _kafka_error(error)
     kind = Fenced if kafka_error.code() in FENCED_CODES else BrokerError
-    return kind(f"Kafka at {brokers}: {doing} failed: {cause or _reason(error)}")
+    advice = f"; {DENIED_ADVICE}" if kafka_error.code() in DENIED_CODES else ""
+    return kind(f"Kafka at {brokers}: {doing} failed: {cause or _reason(error)}{advice}")
 
 
 def _kafka_error(error: KafkaException | KafkaError) -> KafkaError:

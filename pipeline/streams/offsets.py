@@ -8,7 +8,7 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs only
 
 from pipeline.errors import BrokerError
-from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error
+from pipeline.streams.client import DENIED_CODES, PASSING_CODES, Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.05
@@ -26,7 +26,8 @@ class LogEnds:
         self._brokers = connection.brokers
         self._topic = topic
         self._notices = Notices()
-        self._admin = connection.open(AdminClient, self._notices, {})
+        # a broker with auto.create.topics.enable would make a topic that is asked for, with settings that never delete
+        self._admin = connection.open(AdminClient, self._notices, {"allow.auto.create.topics": False})
 
     def partitions(self) -> Sequence[int]:
         """The topic's partitions; raises BrokerError if there is no such topic."""
@@ -34,6 +35,8 @@ class LogEnds:
             found = self._admin.list_topics(self._topic, timeout=ASK_SECONDS).topics[self._topic]
         except KafkaException as error:
             raise broker_error(self._brokers, "connection", error, self._cause()) from error
+        if found.error is not None and found.error.code() in DENIED_CODES:
+            raise broker_error(self._brokers, f"asking for {self._topic}", found.error)
         if found.error is not None or not found.partitions:
             raise BrokerError(
                 f"Kafka at {self._brokers} has no topic {self._topic}; create it with `lamppost topics create`"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import BrokerError
@@ -32,6 +32,18 @@ waits behind it. 3.7 is the first release after that which its API versions tell
 OLDEST_RELEASE: Final = "3.7"
 ADVICE: Final = "check that Kafka is up, kafka.brokers (--brokers), and kafka.security if it is protected"
 """What to do about a Kafka that does not answer; every command probes before it does anything else with one."""
+PROTOCOL_ADVICE: Final = "check kafka.security.protocol: this may be a listener of another one"
+"""What to do about one that hangs up, as a listener does that hears TLS or does not hear it."""
+PASSWORD_ADVICE: Final = (
+    "check kafka.security.username, kafka.security.mechanism, and the password in kafka.security.password or "
+    "kafka.security.password_file"
+)
+CERTIFICATE_ADVICE: Final = (
+    "check that kafka.security.ca_file holds the authority that signed the brokers' certificates, and that these name "
+    "the host in kafka.brokers (--brokers)"
+)
+SSL_CLOSED: Final = "SSL connection closed by peer"
+"""In librdkafka's report of a TLS client whom a plaintext listener does not understand."""
 
 _API_LINE: Final = re.compile(r"ApiKey \S+ \((\d+)\) Versions (\d+)\.\.(\d+)")
 
@@ -82,14 +94,28 @@ def probe(connection: Connection, timeout: float = 5.0) -> BrokerInfo:
         metadata = admin.list_topics(timeout=timeout)
     except KafkaException as error:
         admin.poll(0)
-        cause = notices.cause() or f"no answer within {timeout:.0f} s"
-        raise broker_error(connection.brokers, "connection", error, f"{cause}; {ADVICE}") from error
+        raise broker_error(connection.brokers, "connection", error, diagnosis(notices, timeout)) from error
     while time.monotonic() < deadline:
         before = len(versions.apis)
         admin.poll(0.02)
         if before and len(versions.apis) == before:
             break
     return BrokerInfo(connection.brokers, metadata.cluster_id or "", len(metadata.brokers), versions.apis)
+
+
+def diagnosis(notices: Notices, timeout: float) -> str:
+    """Why no broker answered, and what to check."""
+    cause, code = notices.cause(), notices.telling()
+    if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        return f"{cause}; {PASSWORD_ADVICE}"
+    if code == KafkaError._SSL:
+        return f"{cause}; {CERTIFICATE_ADVICE}"
+    if SSL_CLOSED in cause:
+        return f"{cause}; {PROTOCOL_ADVICE}"
+    if not cause and notices.down_since is not None:
+        # it let the client in: had it not, there would be a report of that
+        return f"it closes the connection and says nothing; {PROTOCOL_ADVICE}"
+    return f"{cause or f'no answer within {timeout:.0f} s'}; {ADVICE}"
 
 
 class _Versions(logging.Handler):

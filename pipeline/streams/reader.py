@@ -13,6 +13,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from pipeline.catalog.roles import READER_GROUP
 from pipeline.errors import BrokerError
 from pipeline.records import ConsumedRecord
 from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error, check_reachable
@@ -136,7 +137,7 @@ class TopicReader:
 
 
 _PROPERTIES: Final[Mapping[str, str | int | bool]] = {
-    "group.id": "lamppost-reader",  # librdkafka wants one; without a subscription nothing joins it
+    "group.id": READER_GROUP,
     "isolation.level": "read_committed",
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,

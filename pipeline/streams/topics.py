@@ -84,6 +84,19 @@ class TopicAdmin:
             for topic in topics
         ]
 
+    def partitions_of(self, name: str) -> int:
+        """How many partitions a topic has, asked without its settings; BrokerError also if this user may not see it.
+
+        Asked of all topics, since a broker may make one that is asked for by its name.
+        """
+        found = self._metadata().topics
+        if name not in found:
+            raise BrokerError(
+                f"Kafka at {self._brokers} has no topic {name} that this user may see; make it with "
+                f"`lamppost topics create`"
+            )
+        return len(found[name].partitions)
+
     def broker_settings(self) -> dict[int, dict[str, str]]:
         """The settings of every broker, by its id; BrokerError also if this user may not read them."""
         # each broker answers for itself, and the client asks for one in a call

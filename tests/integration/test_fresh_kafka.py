@@ -8,11 +8,13 @@ from confluent_kafka import Consumer, TopicPartition
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST
 from pipeline.errors import BrokerError
 from pipeline.local.kafka import LocalKafka
+from pipeline.runtime.cameras import partitions_of_frames
 from pipeline.runtime.run import run
 from pipeline.runtime.settings import Kafka, Settings
 from pipeline.runtime.topics import require_topics
 from pipeline.streams.client import Connection
 from pipeline.streams.groups import begin_at
+from pipeline.streams.offsets import LogEnds
 from pipeline.streams.topics import TopicAdmin
 
 pytestmark = pytest.mark.integration
@@ -46,3 +48,17 @@ def test_a_group_begins_where_it_is_told_on_a_broker_that_has_just_started(kafka
     finally:
         consumer.close()
     assert [place.offset for place in committed] == [3, 5]
+
+
+def test_a_topic_that_is_asked_for_is_not_made_by_a_broker_that_makes_topics() -> None:
+    """It would have settings that never delete; a misspelt address of a Kafka is enough."""
+    with LocalKafka(settings={"auto.create.topics.enable": "true"}) as broker:
+        connection = Connection(broker.address)
+        with pytest.raises(BrokerError, match="has no topic watchlist"):
+            LogEnds(connection, WATCHLIST).partitions()
+        with pytest.raises(BrokerError, match="has no topic frames"):
+            partitions_of_frames(connection)
+        # the controller makes topics in order, so one that is asked for now is there only after any before it
+        TopicAdmin(connection).create([topic for topic in TOPICS if topic.name == ALERTS], partitions=1)
+        states = TopicAdmin(connection).describe(TOPICS)
+        assert [state.name for state in states if state.exists] == [ALERTS]

@@ -4,14 +4,23 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
+
+from pipeline.catalog.roles import ADMINISTRATOR, ROLES
+from pipeline.errors import BrokerError
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings_sources import resolve
+from pipeline.streams.client import Connection
+from pipeline.streams.probe import probe
 
 pytestmark = pytest.mark.integration
 
@@ -84,6 +93,33 @@ def test_three_nodes_are_named_and_the_loss_of_one_is_told(tmp_path: Path, event
     for port in addresses:
         eventually(lambda port=port: refused(("127.0.0.1", int(port))), "the ports to be free")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secured_one_writes_settings_for_each_role_and_takes_them_away(tmp_path: Path) -> None:
+    """For this user alone; the passwords are nowhere else, and no client gets in without one."""
+    temporary, keys = tmp_path / "tmp", tmp_path / "keys"
+    temporary.mkdir()
+    with started(temporary, 0, "--secured", str(keys)) as process:
+        address = address_of(process)
+        assert process.stdout is not None
+        roles = [ADMINISTRATOR, *(role.name for role in ROLES)]
+        node, *lines = [process.stdout.readline() for _ in range(1 + len(roles))]
+        assert lines == [f"settings of {role}: {keys / role}.toml\n" for role in roles]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in keys.iterdir()} == {0o600}
+        assert stat.S_IMODE(keys.stat().st_mode) == 0o700
+        passwords = [(keys / f"{role}.password").read_text().strip() for role in roles]
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        assert not any(password in " ".join(each.cmdline()) for each in family for password in passwords)
+        settings = resolve(file=keys / "camera.toml").settings
+        assert settings.kafka.brokers == f"{address[0]}:{address[1]}"
+        assert probe(connection_of(settings)).nodes == 1
+        with pytest.raises(BrokerError, match=r"kafka\.security\.protocol"):
+            probe(Connection(settings.kafka.brokers))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert not any(password in node + out for password in passwords)
+    assert [*temporary.iterdir(), *tmp_path.glob("keys*")] == []
 
 
 def test_a_number_of_nodes_without_a_use_is_one_clear_line(tmp_path: Path) -> None:

@@ -66,11 +66,12 @@ def test_the_examples_of_a_commands_help_are_taken(words: tuple[str, ...]) -> No
         OWN[words].make_context("lamppost", arguments[len(words) :])
 
 
-def test_the_commands_of_the_walk_through_are_taken() -> None:
-    """docs/own-run.md is what a newcomer types, line by line."""
-    page = (Path(__file__).parents[2] / "docs" / "own-run.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "count"), [("own-run.md", 5), ("securing-the-wire.md", 8)])
+def test_the_commands_of_the_walk_throughs_are_taken(name: str, count: int) -> None:
+    """They are what a newcomer types, line by line."""
+    page = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
     lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("lamppost ")]
-    assert len(lines) == 5
+    assert len(lines) == count
     for line in lines:
         (words,) = (words for words in OWN if tuple(line[: len(words)]) == words)
         OWN[words].make_context("lamppost", line[len(words) :])

@@ -1,5 +1,6 @@
-"""The composition root: what a worker's parts free when they are closed."""
+"""The composition root: what travels to actors, and what a worker's parts free when they are closed."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,12 +8,20 @@ import pytest
 
 from pipeline.errors import BrokerError
 from pipeline.runtime import composition
-from pipeline.runtime.composition import Looking, WorkerFactory
-from pipeline.runtime.settings import Kafka, Settings
+from pipeline.runtime.composition import Looking, WorkerFactory, run_plan
+from pipeline.runtime.settings import Kafka, Security, Settings
 from pipeline.testing.align import align
 from pipeline.testing.detector import FakeDetector
 from pipeline.testing.embedder import FakeEmbedder
 from pipeline.vision.decode import decode_jpeg
+
+
+def test_actors_find_the_files_of_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They work in another folder than the command."""
+    monkeypatch.chdir(tmp_path)
+    plan = run_plan(Settings(kafka=Kafka(security=Security(password_file=Path("secret")))), "run")
+    for maker in (plan.make_worker, plan.make_shard, plan.heartbeat):
+        assert maker.settings.kafka.security.password_file == tmp_path / "secret"
 
 
 class StuckOutbox:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import BrokerError, ClusterError, ResourceError
 from pipeline.runtime import services as module
 from pipeline.runtime.services import Services, services
-from pipeline.runtime.settings import Run, Settings
+from pipeline.runtime.settings import Kafka, Run, Security, Settings
 
 FULL = "ERROR Error while appending records to frames-0 in dir /tmp/x (java.io.IOException: No space left on device)"
 
@@ -58,6 +58,35 @@ class SlowKafka:
 
     def stop(self) -> None:
         """Nothing was started."""
+
+
+class QuickKafka:
+    """A Kafka that is there at once."""
+
+    address = "127.0.0.1:1"
+
+    def __init__(self, nodes: int, progress: Callable[[int, int], None], notice: Callable[[str], None]) -> None:
+        """It fetches nothing."""
+
+    def start(self) -> None:
+        """It is there."""
+
+    def wait(self, deadline_seconds: float) -> None:
+        """It answers."""
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+
+def test_a_kafka_that_is_started_is_spoken_to_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the settings say of the Kafka that they would name."""
+    monkeypatch.setattr(module, "LocalKafka", QuickKafka)
+    settings = Settings(run=Run(ray="auto"), kafka=Kafka(security=Security(protocol="ssl")))
+    with services(settings, lambda _: None) as up:
+        while not up.kafka_ready:
+            threading.Event().wait(0.01)
+        assert up.settings.kafka.brokers == QuickKafka.address
+        assert up.settings.kafka.security.client_properties() == {"security.protocol": "plaintext"}
 
 
 def test_a_command_that_ends_does_not_wait_for_kafkas_download(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,15 @@ def test_security_reaches_the_client_under_its_own_names(tmp_path: Path) -> None
     assert Security().client_properties() == {"security.protocol": "plaintext"}
 
 
+def test_files_of_the_connection_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers do not stand where the command does; a word of librdkafka's is no path."""
+    monkeypatch.chdir(tmp_path)
+    security = Security(password_file=Path("secret"), key_file=Path("key.pem"), ca_file=Path("probe"))
+    found = security.with_absolute_paths()
+    assert (found.password_file, found.key_file) == (tmp_path / "secret", tmp_path / "key.pem")
+    assert (found.ca_file, found.certificate_file) == (Path("probe"), None)
+
+
 def test_a_password_file_that_is_missing_is_named(tmp_path: Path) -> None:
     """Reading happens when the client is made."""
     security = Security(protocol="sasl_ssl", mechanism="PLAIN", password_file=tmp_path / "none")

@@ -4,8 +4,15 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from pipeline.errors import BrokerError, Fenced, SettingsError
-from pipeline.streams.client import Connection, Notices, broker_error, check_reachable
-from pipeline.streams.probe import CONSUMER_GROUP_HEARTBEAT, PRODUCE, BrokerInfo
+from pipeline.streams.client import (
+    DENIED_ADVICE,
+    DENIED_CODES,
+    Connection,
+    Notices,
+    broker_error,
+    check_reachable,
+)
+from pipeline.streams.probe import CONSUMER_GROUP_HEARTBEAT, PRODUCE, BrokerInfo, diagnosis
 
 
 def info(newest_produce: int, *, consumer_protocol: bool) -> BrokerInfo:
@@ -40,6 +47,48 @@ def test_a_property_that_librdkafka_does_not_know_is_a_wrong_setting() -> None:
     """The message names it."""
     with pytest.raises(SettingsError, match=r'No such configuration property: "no\.such"'):
         Connection("a:1", {"no.such": "x"}).open(Consumer, Notices(), {"group.id": "g"})
+
+
+@pytest.mark.parametrize(
+    ("property", "setting"),
+    [("ssl.ca.location", "kafka.security.ca_file"), ("ssl.certificate.location", "kafka.security.certificate_file")],
+)
+def test_a_file_that_librdkafka_cannot_use_is_told_by_its_setting(property: str, setting: str) -> None:
+    """The user has written the setting, and never heard of the property."""
+    with pytest.raises(SettingsError, match=f"{property} failed.*; correct {setting}$"):
+        Connection("a:1", {"security.protocol": "ssl", property: "/no/such"}).open(
+            Consumer, Notices(), {"group.id": "g"}
+        )
+
+
+def test_secrets_of_a_connection_are_not_printed() -> None:
+    """Where an object stands in a log or in an assertion."""
+    assert "hush" not in repr(Connection("a:1", {"sasl.password": "hush"}))
+
+
+@pytest.mark.parametrize("code", sorted(DENIED_CODES))
+def test_a_request_that_no_acl_allows_says_what_makes_them(code: int) -> None:
+    """It is no fault of Kafka, and trying again helps nobody."""
+    assert str(broker_error("a:1", "reading", KafkaError(code))).endswith(DENIED_ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("code", "report", "named"),
+    [
+        (KafkaError._AUTHENTICATION, "SASL authentication error: no", "kafka.security.password_file"),
+        (KafkaError._SSL, "certificate verify failed", "kafka.security.ca_file"),
+        (KafkaError._TRANSPORT, "SSL handshake failed: SSL connection closed by peer", "kafka.security.protocol"),
+        (KafkaError._TRANSPORT, "Connect to a:1 failed: Connection refused", "kafka.brokers"),
+        (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down", "kafka.security.protocol"),
+        (None, "", "no answer within 5 s"),
+    ],
+)
+def test_a_failed_connection_names_the_setting_that_it_speaks_of(code: int | None, report: str, named: str) -> None:
+    """A broker that hangs up without a word speaks another protocol."""
+    notices = Notices()
+    if code is not None:
+        notices.note(KafkaError(code, report))
+    assert named in diagnosis(notices, 5.0)
 
 
 def test_an_outage_is_believed_only_when_a_broker_asked_does_not_answer() -> None:

@@ -1,0 +1,86 @@
+"""The job behind ``lamppost topics create --acls``: what the settings' principals are allowed, and what goes beyond."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from pipeline.catalog.roles import MADE_NAMES, ROLES, WORKER_IDS, Kind, Right
+from pipeline.runtime.connections import connection_of
+from pipeline.runtime.settings import Settings
+from pipeline.streams.acls import CLUSTER, Acl, AclAdmin
+from pipeline.streams.probe import probe
+
+EVERYBODY: Final = "User:*"
+OF_RUNS: Final = frozenset({Kind.GROUP, Kind.TRANSACTIONAL_ID})
+"""Kinds of which another run may need others."""
+
+
+class Allowance(NamedTuple):
+    """One ACL of a role, and whether it had to be made."""
+
+    role: str
+    acl: Acl
+    made: bool
+
+
+def create(settings: Settings) -> list[Allowance]:
+    """Allow the principals of every role what it needs, and nothing that is allowed already once more.
+
+    Raises BrokerError if Kafka cannot be reached, refuses or has no authorizer, SettingsError if none is set.
+    """
+    connection = connection_of(settings)
+    probe(connection)
+    admin = AclAdmin(connection)
+    there = set(admin.allowed())
+    wanted = wanted_acls(settings)
+    admin.allow(list(dict.fromkeys(acl for _, acl in wanted if acl not in there)))
+    return [Allowance(role, acl, acl not in there) for role, acl in wanted]
+
+
+def excess(settings: Settings) -> list[Acl]:
+    """What the principals of the roles, or everybody, may do on Kafka beyond the roles; raises as `create` does."""
+    return beyond_roles(AclAdmin(connection_of(settings)).allowed(), [acl for _, acl in wanted_acls(settings)])
+
+
+def wanted_acls(settings: Settings) -> list[tuple[str, Acl]]:
+    """Each role's name with each ACL that its principals need; a principal of two roles may have one twice."""
+    return [
+        (role.name, acl)
+        for role in ROLES
+        for principal in getattr(settings.kafka.acls, role.name)
+        for right in role.rights
+        for acl in _acls(principal, right, settings)
+    ]
+
+
+def beyond_roles(found: Iterable[Acl], wanted: Iterable[Acl]) -> list[Acl]:
+    """Those of `found` that allow a principal of `wanted`, or everybody, what is not wanted.
+
+    The same on a group or on transactional ids of another name is left out: another run may need it.
+    """
+    needed = set(wanted)
+    principals = {acl.principal for acl in needed} | {EVERYBODY}
+    of_runs = {(acl.principal, acl.kind, acl.operation) for acl in needed if acl.kind in OF_RUNS}
+    return [
+        acl
+        for acl in found
+        if acl.principal in principals
+        and acl not in needed
+        and (acl.name == "*" or (acl.principal, acl.kind, acl.operation) not in of_runs)
+    ]
+
+
+def _acls(principal: str, right: Right, settings: Settings) -> list[Acl]:
+    name, prefixed = (right.name, False) if right.name is not None else _name_of(right.kind, settings)
+    return [Acl(principal, right.kind, name, operation, prefixed) for operation in right.operations]
+
+
+def _name_of(kind: Kind, settings: Settings) -> tuple[str, bool]:
+    """What the settings make of a resource that the catalogue does not name, and whether names only begin so."""
+    prefix = settings.kafka.acls.prefix
+    if kind is Kind.CLUSTER:
+        return CLUSTER, False
+    if prefix is not None:
+        return prefix, True
+    if kind is Kind.GROUP:
+        return settings.run.group, False
+    return MADE_NAMES if settings.run.name is None else settings.run.name + WORKER_IDS, True
