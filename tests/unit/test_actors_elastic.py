@@ -119,6 +119,7 @@ def started(ray: RayInProcess, run: MemoryRun, means: Means | Callable[[], Elast
         run="run",
         workers=1,
         shards=0,
+        replicas=1,
         make_worker=lambda slot: parts(run.unstarted(slot)),
         make_shard=lambda _: None,
         lease_seconds=LEASE_SECONDS,
