@@ -1,8 +1,8 @@
 """How fast each stage of the eyes is, here: `python -m loadtest.kernels` (no Kafka, no Ray).
 
-Prints items per second and CPU milliseconds per item of decoding, detection, alignment and embedding, for each
-precision and batch, on the GPU if torch sees one and else on the CPU. Precisions take turns, so that a busy machine
-slows all of them alike; figures are medians over passes.
+Prints items per second and CPU milliseconds per item of rendering, decoding, detection, alignment and embedding, for
+each precision and batch, on the GPU if torch sees one and else on the CPU; rendering is the CPU's everywhere.
+Precisions take turns, so that a busy machine slows all of them alike; figures are medians over passes.
 """
 
 import os
@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Final, Literal
@@ -23,8 +24,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.catalog.difficulties import STREET
 from pipeline.errors import ModelError
+from pipeline.synthetic.backdrop import backdrop
+from pipeline.synthetic.faces import head
+from pipeline.synthetic.identities import identity
+from pipeline.synthetic.looks import look
+from pipeline.synthetic.seeds import Population, Purpose, generator, person_seed
 from pipeline.synthetic.street import Street, StreetSpec
+from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.eyes import Eyes, load_eyes
@@ -33,8 +41,11 @@ from pipeline.vision.precision import PRECISIONS
 
 BATCHES: Final = (1, 8, 32, 128)
 FRAMES: Final = 16
+FRAME_HEIGHT, FRAME_WIDTH = 720, 1280
 JPEG_QUALITY: Final = 87
 LEAST_PASSES: Final = 3
+LOOKS: Final = 2
+VIEWS_PER_LOOK: Final = 2
 REDUCTIONS: Final[dict[str, Literal[1, 2]]] = {"decode": 1, "decode at 1/2": 2}
 
 Work = Callable[[], object]
@@ -48,7 +59,7 @@ class Figure(msgspec.Struct, frozen=True):
     """Empty where no network computes."""
     batch: int
     items: str
-    """What is counted: frames or faces."""
+    """What is counted: views, frames or faces."""
     per_second: float
     cpu_ms: float
     """CPU milliseconds of this process per item, all threads together."""
@@ -119,6 +130,7 @@ def measure(eyes: dict[Precision, Eyes], seconds: float, batches: tuple[int, ...
         for index in range(len(found.landmarks))
     ]
     crops = np.concatenate([align(image, points) for image, points in faces])
+    yield from rows("render", "views", LOOKS * VIEWS_PER_LOOK, {"": Rendering()}, seconds)
     for batch in batches:
         some = [jpegs[index % len(jpegs)] for index in range(batch)]
         for stage, reduction in REDUCTIONS.items():
@@ -134,6 +146,26 @@ def measure(eyes: dict[Precision, Eyes], seconds: float, batches: tuple[int, ...
         tiled = crops[np.arange(batch) % len(crops)]
         embedding: dict[str, Work] = {name: partial(each.embedder.embed, tiled) for name, each in eyes.items()}
         yield from rows("embed", "faces", batch, embedding, seconds)
+
+
+class Rendering:
+    """Makes somebody new at each call, and draws and aligns them on the street, in two looks, twice in each."""
+
+    def __init__(self) -> None:
+        self._people = count()
+        self._scenes = [backdrop(generator(Purpose.BACKDROP, 1), FRAME_HEIGHT, FRAME_WIDTH)]
+
+    def __call__(self) -> NDArray[np.uint8]:
+        """Return the crops, uint8[4, 112, 112, 3]."""
+        number = next(self._people)
+        person, rng = identity(person_seed(Population.VALIDATION, number)), generator(Purpose.VIEW, 1, number)
+        crops = []
+        for _ in range(LOOKS):
+            subject = head(person, look(person, rng, STREET))
+            for _ in range(VIEWS_PER_LOOK):
+                image, points = single_view(subject, rng, self._scenes, STREET)
+                crops.append(align(image, points[None]))
+        return np.concatenate(crops)
 
 
 def _decode(jpegs: list[bytes], reduction: Literal[1, 2]) -> None:
@@ -180,7 +212,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, too.")] = None,
 ) -> None:
-    """Measure decoding, detection, alignment and embedding on this machine."""
+    """Measure rendering, decoding, detection, alignment and embedding on this machine."""
     cuda = torch.cuda.is_available()
     cv2.setNumThreads(threads)
     eyes = eyes_by_precision("cuda" if cuda else "cpu", threads)
