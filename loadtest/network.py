@@ -1,24 +1,26 @@
-"""A run to put under load: one worker and one shard on a core of their own, with a Kafka and a Ray on the others."""
+"""A run to put under load: one worker and one shard on a core of their own, Kafka and the rest of Ray on the others."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import psutil
+from confluent_kafka import Consumer, TopicPartition
 
 from loadtest.overload_figures import Sample
 from pipeline.actors.report import WorkReport
+from pipeline.catalog.topics import FRAMES
 from pipeline.errors import ClusterError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.services import services
 from pipeline.runtime.settings import Matching, Overload, Run, Settings, Vision
 from pipeline.runtime.topics import create
-from pipeline.streams.client import Connection
+from pipeline.streams.client import Connection, Notices
 from pipeline.vision.forward import Precision
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.1
 START_SECONDS: Final = 120.0
+ASK_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,29 @@ class Network:
         status = self.status()
         work = msgspec.msgpack.decode(status.work, type=WorkReport)
         pids = [each.pid for each in status.workers] + [each.pid for each in status.shards]
-        resident = sum(psutil.Process(pid).memory_info().rss for pid in pids)
+        try:
+            resident = sum(psutil.Process(pid).memory_info().rss for pid in pids)
+        except psutil.NoSuchProcess as error:
+            raise ClusterError(f"a worker or a shard died: {error}") from error
         return Sample(time.monotonic(), sent, dict(work.outcomes), work.batches, resident), work
 
-    def stop(self) -> None:
-        """End the run when what is in hand is finished."""
-        self.supervision.stop(self.settings.lifecycle.drain_seconds)
+    def stop(self) -> WorkReport:
+        """End the run when what is in hand is finished, and return its last report."""
+        final = self.supervision.stop(self.settings.lifecycle.drain_seconds)
+        if final.failure:
+            raise ClusterError(final.failure)
+        return msgspec.msgpack.decode(final.work, type=WorkReport)
+
+    def committed(self) -> int:
+        """Frames that the run's group has committed, on a Kafka where nobody else did."""
+        group = str(self.settings.run.group)
+        consumer = self.connection.open(Consumer, Notices(), {"group.id": group})
+        try:
+            wanted = [TopicPartition(FRAMES, number) for number in range(self.settings.run.partitions)]
+            found = consumer.committed(wanted, timeout=ASK_SECONDS)
+        finally:
+            consumer.close()
+        return sum(max(0, each.offset) for each in found)  # below 0: nothing yet
 
 
 def small_settings(
@@ -95,15 +115,22 @@ def running(settings: Settings, say: Callable[[str], None]) -> Iterator[Network]
             if time.monotonic() > deadline:
                 raise ClusterError(f"the run was not ready after {START_SECONDS:.0f} s")
             time.sleep(LOOK_SECONDS)
+        # all of Ray and this process to the others, and then worker and shard out of them
+        before = os.sched_getaffinity(0)
+        stack.callback(os.sched_setaffinity, 0, before)
+        for process in psutil.Process().children(recursive=True):
+            pin(process.pid, rest)
+        if up.kafka is not None:
+            pin(up.kafka.pid, rest)
+        pin(os.getpid(), rest)
         for pid in [each.pid for each in status.workers] + [each.pid for each in status.shards]:
             pin(pid, alone)
-        for pid in (os.getpid(), up.kafka.pid if up.kafka else os.getpid()):
-            pin(pid, rest)
-        say(f"worker and shard on core {available[-1]} of {available}, Kafka and the feed on the rest")
+        say(f"worker and shard on core {available[-1]} of {available}, Kafka, Ray and the feed on the rest")
         yield network
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:
     """Bind every thread of a process to `cores`; affinity belongs to threads, and new ones inherit it."""
     for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), cores)
+        with suppress(ProcessLookupError):  # a thread that has just ended
+            os.sched_setaffinity(int(task.name), cores)

@@ -11,6 +11,8 @@ from pipeline.core.latency import LatencySketch
 GOODPUT_TARGET: Final = 0.95
 MEMORY_TARGET: Final = 1.05
 FAIRNESS_TARGET: Final = 0.95
+FEED_TARGET: Final = 0.95
+"""Share of the frames that were to be sent which reached Kafka: with less there was no overload."""
 BATCHES_IN_FLIGHT: Final = 3
 MEMORY_WINDOW_SECONDS: Final = 10.0
 
@@ -66,7 +68,8 @@ class Load(msgspec.Struct, frozen=True):
         """Resident memory at the end ÷ that after the first fifth, each a mean over up to 10 s."""
         window = min(MEMORY_WINDOW_SECONDS, self.seconds / 5)
         fifth = self.samples[0].at + self.seconds / 5
-        early = [each.resident for each in self.samples if fifth <= each.at <= fifth + window]
+        first = min(self.samples, key=lambda each: abs(each.at - fifth))
+        early = [each.resident for each in self.samples if first.at <= each.at <= first.at + window]
         late = [each.resident for each in self.samples if each.at >= self.samples[-1].at - window]
         return fmean(late) / fmean(early)
 
@@ -104,9 +107,11 @@ def figures(
     """
     kept = overload.goodput / saturation.goodput
     growth = overload.memory_growth
+    fed = overload.sent / overload.offered
     found = [
         Figure("goodput at saturation", saturation.goodput, "frames/s", "", None),
         Figure("sent in the overload", overload.sent, "frames/s", "", None),
+        Figure("sent ÷ what was to be sent", fed, "", f"≥ {FEED_TARGET}", fed >= FEED_TARGET),
         Figure("goodput in the overload", overload.goodput, "frames/s", "", None),
         Figure("goodput ÷ that at saturation", kept, "", f"≥ {GOODPUT_TARGET}", kept >= GOODPUT_TARGET),
         Figure("memory ÷ that after a fifth", growth, "", f"≤ {MEMORY_TARGET}", growth <= MEMORY_TARGET),
@@ -123,6 +128,15 @@ def figures(
         Figure("batch time", overload.batch_seconds, "s", "", None),
         Figure("p99 of what is processed", p99, "s", f"≤ {bound:.3f} (limit + 3 batch times)", p99 <= bound),
         Figure("Jain's index of shed frames", fairness, "", f"≥ {FAIRNESS_TARGET}", fairness >= FAIRNESS_TARGET),
+    ]
+
+
+def accounts(sent: int, committed: int, ended: int, everything: bool) -> list[Figure]:
+    """Frames that nobody answers for: committed without an outcome, and if `everything` had its time, not committed."""
+    astray, left = committed - ended, sent - committed
+    return [
+        Figure("committed without an outcome", astray, "frames", "0", astray == 0),
+        Figure("still in Kafka", left, "frames", "0" if everything else "", left == 0 if everything else None),
     ]
 
 

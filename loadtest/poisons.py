@@ -96,9 +96,7 @@ POISONS: Final = (
     Poison("an endless camera run", DeadLetterReason.MALFORMED_HEADER, _headers(camera_run=b"r" * 100_000)),
     Poison("captured long ago", DeadLetterReason.IMPLAUSIBLE_TIME, _headers(capture_time=struct.pack(">q", -1))),
     Poison("captured tomorrow", DeadLetterReason.IMPLAUSIBLE_TIME, _at(24 * HOUR_NS)),
-    Poison(
-        "captured at the end of time", DeadLetterReason.IMPLAUSIBLE_TIME, _headers(capture_time=b"\x7f" + b"\xff" * 7)
-    ),
+    Poison("captured at the end of time", DeadLetterReason.IMPLAUSIBLE_TIME, _headers(capture_time=LAST_INSTANT)),
     Poison("no key", DeadLetterReason.MISSING_KEY, _keyed(None)),
     Poison("an empty key", DeadLetterReason.MISSING_KEY, _keyed(b"")),
     Poison("a key of bytes", DeadLetterReason.MALFORMED_KEY, _keyed(b"\xc3\x28")),

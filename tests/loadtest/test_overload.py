@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.overload_figures import Figure, Load, Sample, figures, jain, line
+from loadtest.overload_figures import Figure, Load, Sample, accounts, figures, jain, line
 from pipeline.core.latency import LatencySketch
 
 MEBIBYTE = 1 << 20
@@ -100,3 +100,21 @@ def test_fairness_lies_between_one_in_n_and_one(counts: list[int]) -> None:
 def test_fairness_between_no_cameras_is_no_number() -> None:
     with pytest.raises(ValueError, match="no cameras"):
         jain([])
+
+
+def test_a_feed_that_falls_behind_is_no_overload() -> None:
+    slow = Load(600.0, load(60, sent=300, processed=100).samples)
+    found = named(figures(load(20, 115, 100), slow, latencies(1.0), {"a": 1}, 2.0))
+    assert found["sent ÷ what was to be sent"].reached is False
+
+
+def test_memory_of_a_short_stretch_is_told_by_its_nearest_samples() -> None:
+    short = Load(10.0, load(2, 30, 10, growth=10.0).samples)
+    assert short.memory_growth == pytest.approx(120 / 100)
+
+
+def test_what_waits_under_block_is_told_and_what_is_astray_is_a_miss() -> None:
+    waiting = named(accounts(sent=1000, committed=400, ended=400, everything=False))
+    assert (waiting["still in Kafka"].value, waiting["still in Kafka"].reached) == (600, None)
+    assert named(accounts(1000, 400, 399, everything=False))["committed without an outcome"].reached is False
+    assert named(accounts(1000, 999, 999, everything=True))["still in Kafka"].reached is False

@@ -55,10 +55,10 @@ def test_records_changed_at_random_are_frames_or_have_a_reason() -> None:
     assert "" in ends
 
 
-def report(kinds: dict[Place, str], letters: dict[Place, str], processed: int) -> dict[str, float]:
+def report(kinds: dict[Place, str], letters: dict[Place, str], processed: int, twice: int = 0) -> dict[str, float]:
     """Values by name of a run whose memory stands still."""
     samples = [Sample(float(t), 0, {"processed": processed}, t, 1 << 20) for t in range(20)]
-    return {each.name: each.value for each in figures(kinds, letters, samples, same_processes=True)}
+    return {each.name: each.value for each in figures(kinds, letters, len(letters) + twice, samples)}
 
 
 def test_wrong_reasons_lost_frames_and_missing_ends_are_told() -> None:
@@ -69,3 +69,8 @@ def test_wrong_reasons_lost_frames_and_missing_ends_are_told() -> None:
     bad = report(kinds, {Place(0, 0): "empty", Place(0, 1): "undecodable"}, processed=1)
     assert (bad["with another end than theirs"], bad["sound frames lost"]) == (1, 1)
     assert bad["neither processed nor a letter"] == 1
+
+
+def test_a_letter_that_is_written_twice_is_told() -> None:
+    kinds, letters = {Place(0, 0): "text", Place(0, 1): SOUND}, {Place(0, 0): "not_a_jpeg"}
+    assert report(kinds, letters, processed=1, twice=1)["letters written twice"] == 1
