@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 40.0
+"""A fresh broker on a busy machine may need longer than one request waits until it has a coordinator."""
 RETRY_SECONDS: Final = 0.05
 
 
@@ -17,7 +19,7 @@ def begin_at(connection: Connection, group: str, topic: str, offsets: Mapping[in
     """Commit `offsets` of `topic` for a group that nobody has joined yet; raises BrokerError if Kafka refuses."""
     notices = Notices()
     admin = connection.open(AdminClient, notices, {})
-    until = time.monotonic() + ASK_SECONDS
+    until = time.monotonic() + PATIENCE_SECONDS
     # a broker that nobody has asked for a group before has no coordinator for a moment
     while refused := _refusal(admin, group, topic, offsets):
         if refused.code() not in PASSING_CODES or time.monotonic() >= until:
