@@ -10,31 +10,14 @@ from numpy.typing import NDArray
 from pipeline.synthetic.geometry import azimuth, blend, bump, elevation, hair_cover, level
 from pipeline.synthetic.identities import Identity, Shape, skin_colour
 from pipeline.synthetic.looks import Look, Style
+from pipeline.synthetic.strokes import FADED, FADED_STEEP, mix, scale
+from pipeline.synthetic.worn import paint_glasses, paint_scarf, paint_top
 
 TEXTURE_ROWS: Final = 144
 TEXTURE_COLUMNS: Final = 176
 SPECKLE_SIZE: Final = 64
 PIGMENT_STRENGTH: Final = 0.085
-FADED: Final = 6.8
-"""Widths d from which exp(-d²) moves no colour: it is far below the least step of a float64."""
-FADED_STEEP: Final = 2.7
-"""The same of exp(-d⁴)."""
 PIGMENT_TOP, PIGMENT_BOTTOM, PIGMENT_SIDE = 0.75, -1.3, 0.85
-
-
-@njit(cache=True)
-def mix(colour: NDArray[np.float64], other: NDArray[np.float64], amount: float, strength: float = 1.0) -> None:
-    """Move a colour towards another one times a strength, in place."""
-    for c in range(3):
-        colour[c] += (other[c] * strength - colour[c]) * amount
-
-
-@njit(cache=True)
-def scale(colour: NDArray[np.float64], blue: float, green: float, red: float) -> None:
-    """Multiply the three parts of a colour, in place."""
-    colour[0] *= blue
-    colour[1] *= green
-    colour[2] *= red
 
 
 @njit(cache=True)
@@ -176,63 +159,10 @@ def paint_beard(  # noqa: PLR0917  # compiled code is called by position
 
 
 @njit(cache=True)
-def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
-    colour: NDArray[np.float64], x: float, y: float, a: float, s: Shape, w: Style, rim: NDArray[np.float64]
-) -> None:
-    """A rim around each eye, the bridge and the temples."""
-    dx, dy = abs(x) - s.eye_spacing, y - s.eye_y + 0.03
-    faded = FADED_STEEP * w.glasses_rim
-    outside = max(abs(dx) / w.glasses_width, abs(dy) / w.glasses_height) - 1.0
-    if outside * w.glasses_height > faded and abs(dy - 0.055) > 0.005 + faded:  # nor at the bridge or a temple
-        return
-    p = w.glasses_square
-    reach = ((abs(dx) / w.glasses_width) ** p + (abs(dy) / w.glasses_height) ** p) ** (1 / p)
-    ring = math.exp(-(((reach - 1.0) * w.glasses_height / w.glasses_rim) ** 4))
-    if abs(x) < s.eye_spacing - w.glasses_width + 0.02:
-        ring = max(ring, math.exp(-(((dy - 0.05) / w.glasses_rim) ** 4)))
-    if abs(x) > s.eye_spacing + w.glasses_width - 0.02 and abs(a) < 1.75:
-        ring = max(ring, math.exp(-(((dy - 0.06) / w.glasses_rim) ** 4)))
-    if reach < 1.0:
-        mix(colour, np.array([0.75, 0.75, 0.75]), 0.08)
-    mix(colour, rim, min(1.0, ring))
-
-
-@njit(cache=True)
 def strand_speckle(speckle: NDArray[np.float64], i: int, j: int, w: Style) -> float:
     """The grain of hair at a texel: long down the strand, short across it."""
     across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE
     return float(speckle[(i // 5) % SPECKLE_SIZE, across])
-
-
-@njit(cache=True)
-def paint_top(  # noqa: PLR0917  # compiled code is called by position
-    colour: NDArray[np.float64],
-    y: float,
-    a: float,
-    w: Style,
-    hair: NDArray[np.float64],
-    cloth: NDArray[np.float64],
-    cover: float,
-    n: float,
-    strand: float,
-) -> None:
-    """Hair, or the cloth of a headscarf or a cap."""
-    if w.headscarf > 0:
-        mix(colour, cloth, cover, 0.88 + 0.1 * math.sin(9.0 * y + 5.0 * a) + 0.06 * (n - 0.5))
-    elif w.cap > 0 and y > 0.45:
-        mix(colour, cloth, cover)
-    else:
-        mix(colour, hair, cover, 0.72 + 0.4 * strand)
-
-
-@njit(cache=True)
-def paint_scarf(  # noqa: PLR0917  # compiled code is called by position
-    colour: NDArray[np.float64], x: float, y: float, s: Shape, cloth: NDArray[np.float64], n: float
-) -> None:
-    """A scarf from below the nose down, in folds."""
-    edge = s.eye_y - s.nose_length - 0.06 - 0.06 * abs(x)
-    folds = 0.85 + 0.12 * math.sin(14.0 * y + 2.0 * x) + 0.1 * (n - 0.5)
-    mix(colour, cloth, 1 - blend(y, edge - 0.02, edge + 0.02), folds)
 
 
 @njit(cache=True)

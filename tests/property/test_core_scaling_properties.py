@@ -71,13 +71,15 @@ def test_batches_that_take_as_long_as_the_window_do_not_deceive_the_rule(need: f
 @settings(max_examples=20, deadline=None)
 @given(need=st.floats(0.3, 6.0), seed=st.integers(0, 2**32))
 def test_noise_around_a_load_does_not_make_a_pool_flap(need: float, seed: int, max_age: float | None) -> None:
-    """Gaussian noise of a third of the load, in every second, moves the size by one at most and turns it no more than
-    a steady load does."""
+    """Gaussian noise of a third of the load, in every second, turns the size no more than a steady load does.
+
+    Some ten minutes of it may hold one run of busy seconds that is answered, and taken back: two changes at most.
+    """
     noise = random.Random(seed)
     trace = traced(lambda _: max(0.0, noise.gauss(need, need / 3)) * PACE, seconds=40 * INTERVAL, max_age=max_age)
     assert trace.turns <= 1
     assert trace.last >= need - 0.1
-    assert trace.changes_since(SETTLED) <= 1
+    assert trace.changes_since(SETTLED) <= 2
 
 
 @policies
