@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
-from loadtest.overload_figures import Figure, Load, Sample, accounts, figures, line
+from loadtest.overload_figures import FEED_TARGET, Figure, Load, Sample, accounts, figures, line
 from loadtest.tax import pictures
 from pipeline.catalog.topics import FRAMES
 from pipeline.core.latency import LatencySketch
@@ -33,10 +33,8 @@ from pipeline.wire import frames as frame_wire
 
 FIRST_RATE: Final = 20.0
 """Frames per second that any machine works off; the search for saturation begins there."""
-STEP: Final = 1.5
+STEP: Final = 1.4
 SEARCH_SECONDS: Final = 8.0
-BEYOND: Final = 1.15
-"""How much more than its goodput a saturated run is offered."""
 SATURATED: Final = 0.95
 """A run that works off less than this share of what is sent is saturated."""
 SAMPLE_SECONDS: Final = 1.0
@@ -203,14 +201,24 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
 
 
 def _saturated(watch: Watch, seconds: float) -> Load:
-    """Raise the rate until the run falls behind; then measure it at a little more than it can work on."""
+    """Raise the rate until the run falls behind for as long as its goodput is measured.
+
+    Raises ClusterError if the feed falls behind before it.
+    """
     rate = FIRST_RATE
-    while (found := watch.load(rate, SEARCH_SECONDS, "search")).goodput >= SATURATED * found.sent:
-        if found.sent < SATURATED * rate:
-            raise ClusterError(f"{found.sent:.0f} of {rate:.0f} frames a second were sent: the feed is the bottleneck")
+    watch.load(rate, SEARCH_SECONDS, "warm-up")  # a worker's first batches are slow
+    while True:
         rate *= STEP
-    watch.load(BEYOND * found.goodput, SEARCH_SECONDS, "search")
-    return watch.load(BEYOND * found.goodput, seconds, "saturation")
+        for stretch in (SEARCH_SECONDS, seconds):
+            found = watch.load(rate, stretch, "search")
+            if found.sent < FEED_TARGET * rate:
+                raise ClusterError(
+                    f"only {found.sent:.0f} of {rate:.0f} frames a second were sent: the feed is the limit"
+                )
+            if found.goodput >= SATURATED * found.sent:
+                break
+        else:
+            return found
 
 
 def _merged(watch: Watch, first: int, end: int) -> LatencySketch:
