@@ -72,13 +72,18 @@ class Child(Generic[S]):
         self._last_error = ""
 
     @property
+    def was_up(self) -> bool:
+        """Whether its current process, or the latest if there is none, was ever seen running."""
+        return self._was_up
+
+    @property
     def failures(self) -> int:
         """Failures in a row, without a stable time between."""
         return self._failures
 
     @property
     def stillborn(self) -> int:
-        """Processes in a row that died before they were up, such as one that cannot load what it is made of."""
+        """Processes in a row that died or failed before they were up, such as one that finds no model."""
         return self._stillborn
 
     @property
@@ -107,10 +112,10 @@ class Child(Generic[S]):
         except GetTimeoutError:
             silence = now - self._heard
             if silence > (SILENCE_SECONDS if self._was_up else BIRTH_SECONDS):
-                self._note_death(f"it said nothing for {silence:.0f} s")
+                self._last_error = f"it said nothing for {silence:.0f} s"
                 self._replace(now)
         except RayError as error:
-            self._note_death(" ".join(str(error).split()))
+            self._last_error = " ".join(str(error).split())
             self._replace(now)
         else:
             if said is not None and said.state == "failed":
@@ -158,12 +163,9 @@ class Child(Generic[S]):
         if left or now >= self._part_by:
             self._replace(now)
 
-    def _note_death(self, how: str) -> None:
-        self._last_error = how
-        self._stillborn = 0 if self._was_up else self._stillborn + 1
-
     def _replace(self, now: float) -> None:
         self.kill()
+        self._stillborn = 0 if self._was_up else self._stillborn + 1
         self.deaths += 1
         self.last_death = now
         self._failures += 1

@@ -25,7 +25,7 @@ from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
 from pipeline.core.replicas import Replica, replicas_of
-from pipeline.errors import BrokerError, ClusterError
+from pipeline.errors import BrokerError, ClusterError, CustodyError
 
 _log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class Supervisor:
         except (RayError, ClusterError) as error:
             self._fail(f"{child.name} did not end in time: {error}".splitlines()[0], ClusterError.exit_code)
         self._totals.take_in(child.status)
-        if child.status is not None and child.status.state == "failed":
+        if child.status is not None and child.status.state == "failed" and not self._is_let_off(child):
             self._fail(f"{child.name}: {child.status.failure}", child.status.failure_exit_code)
 
     def _worker(self, slot: int) -> "Child[WorkerStatus]":
@@ -260,13 +260,30 @@ class Supervisor:
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        spare = self._elasticity is not None and self._elasticity.spares(child)
-        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not spare:
-            self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
-        if status is None or status.state != "failed":
-            return
-        if not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP:
+        if (
+            status is not None
+            and status.state == "failed"
+            and (not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP)
+            and not self._is_let_off(child)
+        ):
             self._fail(f"{child.name}: {status.failure}", status.failure_exit_code)
+        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not self._is_spare(child):
+            self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
+
+    def _is_spare(self, child: "Child[Any]") -> bool:
+        """Whether the run can do without this process."""
+        return self._elasticity is not None and self._elasticity.spares(child)
+
+    def _is_let_off(self, child: "Child[Any]") -> bool:
+        """Whether the run goes on although this process failed: it can do without, and it was never up.
+
+        Not if frames are unaccounted for or it was fenced: then all the run is in trouble.
+        """
+        status = child.status
+        if status is None or child.was_up or not self._is_spare(child):
+            return False
+        is_the_runs = status.failure_exit_code in (BrokerError.exit_code, CustodyError.exit_code)
+        return bool(status.recoverable or not is_the_runs)
 
     def _fail(self, why: str, exit_code: int) -> None:
         """Keep the first reason why the run cannot go on."""

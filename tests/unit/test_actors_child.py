@@ -174,18 +174,22 @@ def test_a_process_that_says_it_failed_is_replaced_once_it_has_left(actors: Acto
     assert (child.deaths, actors.killed) == (0, 0)
     actors.left = True
     child.tend(0.5)
-    assert (child.deaths, child.failures, child.stillborn, child.status.failure) == (1, 1, 0, "Kafka went away")
+    assert (child.deaths, child.failures, child.stillborn, child.status.failure) == (1, 1, 1, "Kafka went away")
     assert (child.last_error, child.last_death, actors.killed) == ("Kafka went away", 0.5, 1)
 
 
 def test_a_failed_process_that_does_not_leave_is_replaced_all_the_same(actors: Actors, child: Child[Any]) -> None:
     """Its successor is not to wait for long."""
+    child.tend(0.0)
+    assert child.was_up
     actors.answer = lambda: Status("failed")
     child.tend(0.0)
     child.tend(0.99 * PARTING_SECONDS)
     assert child.deaths == 0
     child.tend(PARTING_SECONDS)
-    assert (child.deaths, actors.killed) == (1, 1)
+    assert (child.deaths, actors.killed, child.stillborn, child.was_up) == (1, 1, 0, True)
+    child.tend(PARTING_SECONDS + 1.01 * BACKOFF.pause(1, 1.0))
+    assert not child.was_up
 
 
 def test_a_report_in_several_parts_is_put_together(actors: Actors, child: Child[Any]) -> None:
