@@ -65,11 +65,17 @@ class Child(Generic[S]):
         self._part_by = 0.0
         self._born = 0.0
         self._heard = 0.0
+        self._has_answered = False
         self._was_up = False
         self._failures = 0
         self._stillborn = 0
         self._not_before = 0.0
         self._last_error = ""
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether its current process has said anything; one that Ray has no room for never does."""
+        return self._actor is not None and self._has_answered
 
     @property
     def was_up(self) -> bool:
@@ -98,7 +104,7 @@ class Child(Generic[S]):
         try:
             if self._actor is None:
                 self._born = self._heard = now
-                self._was_up = False
+                self._has_answered = self._was_up = False
                 self._actor = self._create()
             if now - self._born > STABLE_SECONDS:
                 self._failures = 0
@@ -131,6 +137,11 @@ class Child(Generic[S]):
         """Wait for a reply to `ask`, and take the status in it in; raises ClusterError and Ray's own errors."""
         self.status = self._decode(collect(self._actor, reply, timeout))
 
+    def vacate(self) -> None:
+        """Forget what the process before said and how it started: it left, and the next one is another's successor."""
+        self.status = None
+        self._stillborn = 0
+
     def kill(self) -> None:
         """End the actor's process."""
         if self._actor is not None:
@@ -142,6 +153,7 @@ class Child(Generic[S]):
         """Take in what has come of a report, and ask for its further parts; the status once it is whole."""
         came = ray.get(self._pending, timeout=0)
         self._heard = now
+        self._has_answered = True
         if self._first is None:
             if came.rest:
                 self._first = came

@@ -176,6 +176,9 @@ class Supervisor:
         self._stopping.set()
         with self._lock:
             workers = [*self._pool.workers, *self._pool.leaving]
+            for worker in workers:
+                if not worker.has_answered:
+                    worker.kill()  # it holds no frames yet, and where Ray has no room for it, it never answers
             asked = [(child, child.ask("stop", deadline_seconds)) for child in workers]
             deadline = time.monotonic() + deadline_seconds + LAST_WORDS_SECONDS
             self._keep_alive([reference for _, reference in asked if reference is not None], deadline)

@@ -253,3 +253,25 @@ def test_a_stable_time_earns_a_clean_record(actors: Actors, child: Child[Any]) -
     assert child.failures == 1
     child.tend(101.0 + STABLE_SECONDS)
     assert child.failures == 0
+
+
+def test_a_process_has_answered_once_it_has_said_anything(actors: Actors, child: Child[Any]) -> None:
+    """Not its predecessor, whose last status stays to be read."""
+    assert not child.has_answered
+    child.tend(0.0)
+    assert child.has_answered
+    actors.answer = failing(ActorDiedError())
+    child.tend(1.0)
+    assert not child.has_answered
+    actors.answer = failing(GetTimeoutError())
+    child.tend(1.0 + 1.01 * BACKOFF.pause(1, 1.0))
+    assert (actors.created, child.has_answered, child.status.state) == (2, False, "running")
+
+
+def test_a_slot_that_is_used_anew_has_no_record_of_bad_starts(actors: Actors, child: Child[Any]) -> None:
+    """Ray had no room for the process before, which is no news of the next one."""
+    actors.answer = failing(ActorDiedError())
+    child.tend(0.0)
+    assert child.stillborn == 1
+    child.vacate()
+    assert (child.status, child.stillborn, child.deaths) == (None, 0, 1)

@@ -1,14 +1,17 @@
 """A run under its supervisor, in this process: what it says fits into Ray's messages, and what ends it is told."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from memory_run import MemoryRun, Worker
-from ray_in_process import RayInProcess
+from ray.exceptions import GetTimeoutError
+from ray_in_process import RayInProcess, Reference
 
 from pipeline.actors import child, parcel, supervisor
 from pipeline.actors.batch import Extent, FrameFacts, Seen
@@ -198,6 +201,48 @@ def test_a_drain_that_did_not_end_in_time_is_the_runs_failure(
     assert "consumed again by a successor" in ended.failure
     assert ended.failure_exit_code == ClusterError.exit_code
     assert run.receipts == []
+
+
+class Roomless(RayInProcess):
+    """A Ray that has room for the supervisor alone: an actor beyond it stays to be started, and answers nothing."""
+
+    class Nothing(Reference):
+        """What a call of an actor gives that is not started."""
+
+    def remote(self, actor: type) -> Any:
+        """See Ray."""
+        if actor is Supervisor:
+            return super().remote(actor)
+        waiting = SimpleNamespace(remote=lambda *_: self.Nothing(None))
+        handle = SimpleNamespace(renew=waiting, report=waiting, stop=waiting)
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: handle))
+
+    def get(self, references: Any, timeout: float) -> Any:
+        """See Ray."""
+        if isinstance(references, self.Nothing):
+            raise GetTimeoutError
+        return super().get(references, timeout)
+
+    def wait(self, references: list[Any], timeout: float, num_returns: int = 1) -> tuple[list[Any], list[Any]]:
+        """See Ray."""
+        late = [each for each in references if isinstance(each, self.Nothing)]
+        if late:
+            threading.Event().wait(timeout)
+        return [each for each in references if each not in late], late
+
+
+def test_a_run_ends_at_once_where_ray_has_no_room_for_its_worker(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """It holds nothing that could be drained, and that it never was is no failure of the end."""
+    ray = Roomless()
+    for module in (child, parcel, supervisor, supervision):
+        monkeypatch.setattr(module, "ray", ray)
+    made = started(ray, plan(lambda _: pytest.fail("no worker is built")))
+    eventually(lambda: made._pool.workers[0].ask("renew") is not None)
+    began = time.monotonic()
+    assert final(made.stop(30.0)).failure == ""
+    assert time.monotonic() - began < 15.0
 
 
 def test_a_worker_fenced_by_another_run_of_its_name_ends_the_run(
