@@ -100,8 +100,8 @@ class Supervisor:
         self._parcels = Parcels()
         self._totals = Totals()
         self._placement = Placement(plan.replicas)
-        self._shards: list[Child[ShardStatus]] = [
-            Child(
+        shards = {
+            replica: Child(
                 replica.name,
                 self._creator(
                     WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
@@ -110,7 +110,11 @@ class Supervisor:
             )
             for shard in range(plan.shards)
             for replica in replicas_of(shard, plan.replicas)
-        ]
+        }
+        self._replicas = list(shards)
+        self._shards: list[Child[ShardStatus]] = list(shards.values())
+        self._siblings = {replica.name: [shards[each] for each in replica.siblings] for replica in shards}
+        """By the name of a replica the others of its shard."""
         elastic = plan.elastic
         workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
         self._pool = Pool(self._worker, workers)
@@ -240,6 +244,7 @@ class Supervisor:
         return create
 
     def _tend(self) -> None:
+        self._placement.look_up(self._plan.run, self._replicas)
         while not self._stopping.wait(TEND_SECONDS):
             with self._lock:
                 if self._stopping.is_set():
@@ -263,27 +268,28 @@ class Supervisor:
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        if (
-            status is not None
-            and status.state == "failed"
-            and (not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP)
-            and not self._is_let_off(child)
-        ):
+        if status is not None and status.state == "failed" and _is_hopeless(child) and not self._is_let_off(child):
             self._fail(f"{child.name}: {status.failure}", status.failure_exit_code)
         if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not self._is_spare(child):
             self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
 
     def _is_spare(self, child: "Child[Any]") -> bool:
-        """Whether the run can do without this process."""
-        return self._elasticity is not None and self._elasticity.spares(child)
+        """Whether the run can do without this process: a worker beyond the least, or a replica whose sibling serves.
+
+        A sibling that is on its way counts as well, unless it does no better.
+        """
+        if self._elasticity is not None and self._elasticity.spares(child):
+            return True
+        return any(_serves(each) or not _is_hopeless(each) for each in self._siblings.get(child.name, ()))
 
     def _is_let_off(self, child: "Child[Any]") -> bool:
-        """Whether the run goes on although this process failed: it can do without, and it was never up.
+        """Whether the run goes on although this process failed: it can do without, and a worker was never up.
 
         Not if frames are unaccounted for or it was fenced: then all the run is in trouble.
         """
         status = child.status
-        if status is None or child.was_up or not self._is_spare(child):
+        was_at_work = child.was_up and child.name not in self._siblings
+        if status is None or was_at_work or not self._is_spare(child):
             return False
         is_the_runs = status.failure_exit_code in (BrokerError.exit_code, CustodyError.exit_code)
         return bool(status.recoverable or not is_the_runs)
@@ -317,3 +323,15 @@ class Supervisor:
         finally:
             # Ray would start an actor anew whose process merely ended
             ray.kill(ray.get_actor(SUPERVISOR, namespace=self._plan.run), no_restart=True)
+
+
+def _serves(child: Child[Any]) -> bool:
+    return child.was_up and child.status is not None and child.status.state == "running"
+
+
+def _is_hopeless(child: Child[Any]) -> bool:
+    """Whether another process in its place is not expected to do better."""
+    status = child.status
+    if status is not None and status.state == "failed" and not status.recoverable:
+        return True
+    return max(child.failures, child.stillborn) >= FAILURES_BEFORE_GIVING_UP

@@ -56,13 +56,16 @@ def hedge_delay(deadline_seconds: float, replicas: int) -> float:
     return deadline_seconds if replicas == 1 else deadline_seconds / (2 * replicas)
 
 
-def home(nodes: Collection[str], siblings: Sequence[str], others: Sequence[str]) -> str | None:
+def home(
+    nodes: Collection[str], siblings: Sequence[str], others: Sequence[str], died_on: str | None = None
+) -> str | None:
     """The node of a cluster that a replica is to live on; None if there are no `nodes`.
 
-    The one with the fewest `siblings` (the nodes where the other replicas of its shard live), then with the fewest
-    `others` (those of the other shards' replicas), then the first by id.
+    The one with the fewest `siblings` (the nodes where the other replicas of its shard live), then not the one that
+    its predecessor `died_on`, which may lack what a replica needs, then the one with the fewest `others` (those of the
+    other shards' replicas), then the first by id.
     """
-    return min(nodes, key=lambda node: (siblings.count(node), others.count(node), node), default=None)
+    return min(nodes, key=lambda node: (siblings.count(node), node == died_on, others.count(node), node), default=None)
 
 
 def _rotated(replicas: Sequence[Replica], turn: int) -> Sequence[Replica]:

@@ -55,6 +55,12 @@ def test_replicas_of_a_shard_live_apart_while_there_are_nodes() -> None:
     assert Counter(homes.values()) == {"a": 4, "b": 4, "c": 4}
 
 
+def test_the_node_of_the_last_death_is_left_alone_where_there_is_another_as_far_from_the_siblings() -> None:
+    """It may lack what a replica needs; but two of one shard on one node are worse."""
+    assert home(["a", "b", "c"], ["c"], ["b"], died_on="a") == "b"
+    assert home(["a", "b"], ["b"], [], died_on="a") == "a"
+
+
 def test_one_node_takes_all_and_none_takes_none() -> None:
     """A machine by itself starts every replica."""
     assert home(["a"], ["a"], ["a", "a"]) == "a"
