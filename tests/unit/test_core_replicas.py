@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.core.replicas import Replica, hedge_delay, home, preference, replicas_of
+from pipeline.core.replicas import Replica, hedge_delays, home, preference, replicas_of
 
 
 def test_names_tell_replicas_apart() -> None:
@@ -32,14 +32,18 @@ def test_the_next_turn_begins_with_another_replica() -> None:
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 16])
-def test_all_replicas_are_asked_within_half_of_the_deadline(replicas: int) -> None:
-    """The last of them has the other half."""
-    assert 0 < (replicas - 1) * hedge_delay(2.0, replicas) < 1.0
+def test_all_replicas_are_asked_within_half_of_the_deadline_and_none_before_a_quarter(replicas: int) -> None:
+    """The last of them has half of it, and an ordinary batch is searched once, however many there are."""
+    delays = hedge_delays(2.0, replicas)
+    assert len(delays) == replicas - 1
+    assert delays[0] == 0.5
+    assert sorted(set(delays)) == list(delays)
+    assert delays[-1] < 1.0
 
 
 def test_the_only_replica_has_all_the_time() -> None:
     """There is nobody else to ask."""
-    assert hedge_delay(2.0, 1) == 2.0
+    assert hedge_delays(2.0, 1) == ()
 
 
 def test_replicas_of_a_shard_live_apart_while_there_are_nodes() -> None:
