@@ -264,7 +264,7 @@ class Supervisor:
             self._totals.take_in(worker.status)
             self._judge(worker)
             if trouble and self._elasticity is not None:
-                self._elasticity.parting_trouble = f"{worker.name} left: {trouble}"
+                self._elasticity.note_parting(f"{worker.name} left: {trouble}")
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status

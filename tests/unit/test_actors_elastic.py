@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -347,6 +347,20 @@ def test_a_supervisor_that_comes_back_adopts_all_workers(
     assert rules[1].workers == 2
     assert len([actor for actor in ray.made if not isinstance(actor, Supervisor)]) == 2
     assert standing_workers("run", Scaling(least=1, most=1, target=1.0, interval=1.0)) == 1
+
+
+def test_a_bad_parting_is_told_of_for_a_while(
+    rules: list[Rule], means: Means, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pool that has its size for hours is not in trouble; the log keeps it."""
+    pool_of_one = Pool(lambda slot: child.Child(f"worker-{slot}", lambda: None, lambda _: _), 1)
+    measured = Elasticity(ElasticPlan(SCALING, means, 20.0), pool_of_one, Totals(), threading.Lock())
+    measured.note_parting("worker-1 left: it did not end in time")
+    assert measured.status().trouble == "worker-1 left: it did not end in time"
+    later = time.monotonic() + elastic.TOLD_SECONDS
+    monkeypatch.setattr(elastic, "time", SimpleNamespace(monotonic=lambda: later))
+    assert measured.status().trouble == ""
+    assert "it did not end in time" in caplog.text
 
 
 def second_with(*ages: float) -> SecondReport:
