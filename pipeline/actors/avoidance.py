@@ -52,7 +52,8 @@ class Avoidance:
         """
         if replica.replicas > 1:
             look = self._looks.setdefault(replica, _Look(time.monotonic() + LOOK_SECONDS))
-            look.late = late or look.late
+            if late is not None:
+                look.late = late
 
     def trust(self, replica: Replica) -> None:
         """Ask a replica like any other again: it answered."""

@@ -138,7 +138,7 @@ class Child(Generic[S]):
         self.status = self._decode(collect(self._actor, reply, timeout))
 
     def vacate(self) -> None:
-        """Forget what the process before said and how it started: it left, and the next one is another's successor."""
+        """Forget what the process before said and how it started: it left, and the next one begins anew."""
         self.status = None
         self._stillborn = 0
 

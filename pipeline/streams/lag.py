@@ -25,7 +25,10 @@ class GroupLag:
         self._partitions: Sequence[int] = ()
 
     def frames(self) -> int:
-        """Records that the group has not committed and retention has not deleted, of all partitions; raises BrokerError."""
+        """Records that the group has not committed and retention has not deleted, over all partitions.
+
+        Raises BrokerError.
+        """
         if not self._partitions:
             self._partitions = self._log.partitions()
         committed = self._committed()
