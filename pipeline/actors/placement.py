@@ -12,9 +12,8 @@ from pipeline.core.replicas import Replica, home
 
 MEMORY_BYTES: Final = 1
 """What a replica takes of its node in Ray's books: every node has memory to give, and not every one has a CPU."""
-
 LOOK_UP_SECONDS: Final = 1.0
-"""What replicas that a predecessor has left may take to say where they live: half of the shortest lease, which nobody renews."""
+"""What replicas that a predecessor has left may take to say where they live; nobody renews a lease meanwhile."""
 
 
 class Placement:
