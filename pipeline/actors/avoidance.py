@@ -19,6 +19,8 @@ class _Look:
     not_before: float
     reply: Any = None
     """What comes of the question that is on its way, if one is."""
+    late: Any = None
+    """What comes of the latest search that the replica was late with, if it was."""
 
 
 class Avoidance:
@@ -42,10 +44,16 @@ class Avoidance:
     def __len__(self) -> int:
         return len(self._looks)
 
-    def add(self, replica: Replica) -> None:
-        """Avoid a replica from now on; the only one of its shard never is, since there is no other to ask."""
+    def add(self, replica: Replica, late: Any = None) -> None:
+        """Avoid a replica from now on; the only one of its shard never is, since there is no other to ask.
+
+        `late` is the search that it has not answered in time, if that is why: its process may answer a question after
+        its state all the same, so nothing less than this answer counts.
+        """
         if replica.replicas > 1:
-            self._looks.setdefault(replica, _Look(time.monotonic() + LOOK_SECONDS))
+            look = self._looks.setdefault(replica, _Look(time.monotonic() + LOOK_SECONDS))
+            if late is not None:
+                look.late = late
 
     def trust(self, replica: Replica) -> None:
         """Ask a replica like any other again: it answered."""
@@ -55,12 +63,26 @@ class Avoidance:
         """Take in what has come of earlier questions, and ask anew where it is time; never waits for an answer."""
         now = time.monotonic()
         for replica, look in list(self._looks.items()):
-            if look.reply is not None:
+            if look.late is not None:
+                self._listen_late(replica, look)
+            elif look.reply is not None:
                 self._listen(replica, look, now)
             elif now >= look.not_before:
                 actor = self._find(replica)
                 look.not_before = now + LOOK_SECONDS
                 look.reply = None if actor is None else actor.status.remote()
+
+    def _listen_late(self, replica: Replica, look: _Look) -> None:
+        came, _ = ray.wait([look.late], timeout=0)
+        if not came:
+            return
+        late, look.late, look.reply = look.late, None, None
+        try:
+            ray.get(late)
+        except RayError:
+            self._forget(replica)  # its process is gone, or in trouble: its successor or its state is asked for
+        else:
+            self.trust(replica)
 
     def _listen(self, replica: Replica, look: _Look, now: float) -> None:
         came, _ = ray.wait([look.reply], timeout=0)

@@ -65,11 +65,22 @@ class Child(Generic[S]):
         self._part_by = 0.0
         self._born = 0.0
         self._heard = 0.0
+        self._has_answered = False
         self._was_up = False
         self._failures = 0
         self._stillborn = 0
         self._not_before = 0.0
         self._last_error = ""
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether its current process has said anything; one that Ray has no room for never does."""
+        return self._actor is not None and self._has_answered
+
+    @property
+    def was_up(self) -> bool:
+        """Whether its current process, or the latest if there is none, was ever seen running."""
+        return self._was_up
 
     @property
     def failures(self) -> int:
@@ -78,7 +89,7 @@ class Child(Generic[S]):
 
     @property
     def stillborn(self) -> int:
-        """Processes in a row that died before they were up, such as one that cannot load what it is made of."""
+        """Processes in a row that died or failed before they were up, such as one that finds no model."""
         return self._stillborn
 
     @property
@@ -93,7 +104,7 @@ class Child(Generic[S]):
         try:
             if self._actor is None:
                 self._born = self._heard = now
-                self._was_up = False
+                self._has_answered = self._was_up = False
                 self._actor = self._create()
             if now - self._born > STABLE_SECONDS:
                 self._failures = 0
@@ -107,10 +118,10 @@ class Child(Generic[S]):
         except GetTimeoutError:
             silence = now - self._heard
             if silence > (SILENCE_SECONDS if self._was_up else BIRTH_SECONDS):
-                self._note_death(f"it said nothing for {silence:.0f} s")
+                self._last_error = f"it said nothing for {silence:.0f} s"
                 self._replace(now)
         except RayError as error:
-            self._note_death(" ".join(str(error).split()))
+            self._last_error = " ".join(str(error).split())
             self._replace(now)
         else:
             if said is not None and said.state == "failed":
@@ -126,6 +137,11 @@ class Child(Generic[S]):
         """Wait for a reply to `ask`, and take the status in it in; raises ClusterError and Ray's own errors."""
         self.status = self._decode(collect(self._actor, reply, timeout))
 
+    def vacate(self) -> None:
+        """Forget what the process before said and how it started: it left, and the next one begins anew."""
+        self.status = None
+        self._stillborn = 0
+
     def kill(self) -> None:
         """End the actor's process."""
         if self._actor is not None:
@@ -137,6 +153,7 @@ class Child(Generic[S]):
         """Take in what has come of a report, and ask for its further parts; the status once it is whole."""
         came = ray.get(self._pending, timeout=0)
         self._heard = now
+        self._has_answered = True
         if self._first is None:
             if came.rest:
                 self._first = came
@@ -158,12 +175,9 @@ class Child(Generic[S]):
         if left or now >= self._part_by:
             self._replace(now)
 
-    def _note_death(self, how: str) -> None:
-        self._last_error = how
-        self._stillborn = 0 if self._was_up else self._stillborn + 1
-
     def _replace(self, now: float) -> None:
         self.kill()
+        self._stillborn = 0 if self._was_up else self._stillborn + 1
         self.deaths += 1
         self.last_death = now
         self._failures += 1

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 LATELY_SECONDS: Final = 2
 """The age of frames is that of those committed within as long; reports tell whole seconds apart."""
+TOLD_SECONDS: Final = 60.0
+"""How long the status tells of a worker that did not leave as it should; its frames are read again by then."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class Elasticity:
         self._latest: PoolChange | None = None
         self._unmeasured = ""
         self._metrics_port = 0
-        self.parting_trouble = ""
-        """How the latest worker to leave failed to; empty if it did not."""
+        self._parting_trouble = ""
+        self._parted_at = 0.0
 
     def run(self, stopping: threading.Event) -> None:
         """Measure and resize until `stopping` is set; raises LamppostError if the means for it cannot be had."""
@@ -98,8 +100,14 @@ class Elasticity:
         """Whether the run goes on without this process: a worker beyond the least, for which there may be no room."""
         return any(child is worker for worker in self._pool.slots[self._plan.scaling.least :])
 
+    def note_parting(self, trouble: str) -> None:
+        """Tell for a while how a worker failed to leave as it should; caller holds the lock."""
+        _log.warning("%s", trouble)
+        self._parting_trouble, self._parted_at = trouble, time.monotonic()
+
     def status(self) -> PoolStatus:
         """What the pool is and was."""
+        parting = self._parting_trouble if time.monotonic() - self._parted_at < TOLD_SECONDS else ""
         unborn = [each for each in self._pool.workers if each.stillborn and not consumes(each)]
         unstarted = f"{unborn[0].name} does not start: {unborn[0].last_error}" if unborn else ""
         return PoolStatus(
@@ -109,7 +117,7 @@ class Elasticity:
             grown=self._grown,
             shrunk=self._shrunk,
             latest=self._latest,
-            trouble=self._unmeasured or unstarted or self.parting_trouble,
+            trouble=self._unmeasured or unstarted or parting,
             metrics_port=self._metrics_port,
             node=get_node_ip_address(),  # type: ignore[no-untyped-call]  # Ray's gap
         )
@@ -137,7 +145,7 @@ class Elasticity:
         if decision.workers == before:
             return
         self._latest = PoolChange(before, decision.workers, decision.reason)
-        self.parting_trouble = ""
+        self._parting_trouble = ""
         if decision.workers > before:
             self._grown += 1
         else:

@@ -17,6 +17,8 @@ from pipeline.records import Probes, SearchResult, ShardReply
 
 RETRY_SECONDS: Final = 0.05
 """Pause before shards of which no replica answered are looked for again."""
+ANEW_SECONDS: Final = 10.0
+"""So long all shards are below the greatest version that was seen before it is taken for that of an earlier topic."""
 
 
 class RayGallery:
@@ -50,6 +52,8 @@ class RayGallery:
         self._degrade = on_shard_loss == "degrade"
         self._turn = 0
         self._greatest = 0
+        self._below_since: float | None = None
+        """Since when no shard has answered with the greatest version."""
         self._latest = SearchResult((), version_lowest=0, version_greatest=0, fraction_searched=1.0)
 
     def search(self, probes: Probes, k: int) -> SearchResult:
@@ -78,7 +82,22 @@ class RayGallery:
             # the turn after this one begins with another replica, which need not catch up itself
             again = replace(question, version=self._greatest, turn=self._turn + 1)
             replies = newest(replies, self._ask(late, again))
+        self._note_greatest(replies)
         return merge(list(replies.values()), len(probes.templates), k, self._shards)
+
+    def _note_greatest(self, replies: Mapping[int, ShardReply]) -> None:
+        """Keep the greatest version seen, or begin anew from these replies of all shards if none has it any more.
+
+        A topic that was deleted and made anew has lower versions for good, which one search's replicas that all lag
+        have not.
+        """
+        seen, now = greatest_version(replies.values()), time.monotonic()
+        if seen >= self._greatest:
+            self._greatest, self._below_since = seen, None
+        elif len(replies) == self._shards:
+            self._below_since = now if self._below_since is None else self._below_since
+            if now - self._below_since >= ANEW_SECONDS:
+                self._greatest, self._below_since = seen, None
 
     def _gather(self, question: Question) -> dict[int, ShardReply]:
         """An answer of every shard, or of those that are there, as the policy says."""
@@ -88,9 +107,12 @@ class RayGallery:
             replies |= self._ask(self._missing(replies), question)
         while len(replies) < self._shards and not (self._degrade and replies):
             if question.left <= RETRY_SECONDS:
-                names = ", ".join(f"shard-{shard}" for shard in self._missing(replies))
+                missing = self._missing(replies)
+                names = ", ".join(f"shard-{shard}" for shard in missing)
+                errors = "; ".join(question.errors[shard] for shard in missing if shard in question.errors)
                 raise ShardUnavailable(
                     f"{names} of run {self._namespace} did not answer within {self._deadline_seconds:g} s"
+                    + (f" ({errors})" if errors else "")
                 )
             time.sleep(RETRY_SECONDS)
             replies |= self._ask(self._missing(replies), question)

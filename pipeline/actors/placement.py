@@ -1,8 +1,10 @@
 """Where the supervisor has Ray start the replicas of shards: those of one shard on different nodes."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.actors.watchlist_shard import ShardStatus
@@ -10,6 +12,8 @@ from pipeline.core.replicas import Replica, home
 
 MEMORY_BYTES: Final = 1
 """What a replica takes of its node in Ray's books: every node has memory to give, and not every one has a CPU."""
+LOOK_UP_SECONDS: Final = 1.0
+"""What replicas that a predecessor has left may take to say where they live; nobody renews a lease meanwhile."""
 
 
 class Placement:
@@ -23,6 +27,28 @@ class Placement:
         self._replicas = replicas
         self._homes: dict[Replica, str] = {}
         self._known: dict[Replica, tuple[str, int]] = {}
+        self._found: set[Replica] = set()
+
+    def look_up(self, run: str, replicas: Iterable[Replica]) -> None:
+        """Take in where those replicas live that are there already, before the first of the others is given a node.
+
+        They are a dead supervisor's. One that does not say so in time is given a node like one that is missing.
+        """
+        if self._replicas == 1:
+            return
+        asked: dict[Any, Replica] = {}
+        for replica in replicas:
+            try:
+                asked[ray.get_actor(replica.name, namespace=run).status.remote()] = replica
+            except ValueError:
+                continue  # there is none
+        said = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_UP_SECONDS)[0] if asked else []
+        for reply in said:
+            try:
+                self.take_in(ray.get(reply))
+            except RayError:
+                continue  # it is gone, perhaps with its node
+            self._found.add(asked[reply])
 
     def take_in(self, status: ShardStatus | None) -> None:
         """Take in where a replica says that it lives, which may be elsewhere than it was meant to.
@@ -40,15 +66,22 @@ class Placement:
         """Ray's options for an actor that is about to be started; none for the only replica of its shard."""
         if self._replicas == 1:
             return {}
-        self._homes.pop(replica, None)  # of a predecessor
+        if replica in self._found:
+            self._found.discard(replica)  # it is adopted, and its successor is given a node
+            return self._on(self._homes[replica])
+        died_on = self._homes.pop(replica, None)
         nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's gap
         chosen = home(
             [node["NodeID"] for node in nodes if node["Alive"]],
             siblings=[self._homes[each] for each in replica.siblings if each in self._homes],
             others=[node for each, node in self._homes.items() if each.shard != replica.shard],
+            died_on=died_on,
         )
         if chosen is None:
             return {}
         self._homes[replica] = chosen
+        return self._on(chosen)
+
+    def _on(self, node: str) -> dict[str, Any]:
         # Ray puts an actor that takes nothing on any node, whatever it is told (measured with 2.60)
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(chosen, soft=True), "memory": MEMORY_BYTES}
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True), "memory": MEMORY_BYTES}

@@ -28,6 +28,9 @@ class Retirement:
 
     def __init__(self, worker: Worker, now: float, drain_seconds: float) -> None:
         self.worker = worker
+        if not worker.has_answered:
+            # Ray may have no room for it, and then would answer nothing for all the drain; it holds no frames yet
+            worker.kill()
         self._word: Any = worker.ask("stop", drain_seconds)
         self._until = now + drain_seconds + LAST_WORDS_SECONDS
 
@@ -37,7 +40,7 @@ class Retirement:
         Never waits for a drain. The words are the worker's status from then on.
         """
         if self._word is None:
-            return ""  # there was no process at the moment
+            return ""  # there was no process at the moment, or none that was up
         self.worker.ask("renew")  # a drain may last longer than a lease
         said, _ = ray.wait([self._word], timeout=0)
         if not said and now < self._until:
@@ -85,7 +88,7 @@ class Pool:
         """Use the next slots, or let the highest ones drain; not while others drain, whose slots are not free yet."""
         self._leaving += [Retirement(each, now, drain_seconds) for each in self.workers[workers:]]
         for worker in self.slots[self._size : workers]:
-            worker.status = None  # its last words were those of the process before
+            worker.vacate()
         self.slots += [self._make(slot) for slot in range(len(self.slots), workers)]
         self._size = workers
 

@@ -11,7 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.actors.avoidance import Avoidance
 from pipeline.actors.shard_reply import unpack
 from pipeline.catalog.metrics import SEARCHES_FAILED_OVER, SEARCHES_HEDGED, Metric
-from pipeline.core.replicas import Replica, hedge_delay, preference
+from pipeline.core.replicas import Replica, hedge_delays, preference
 from pipeline.errors import ClusterError, ShardUnavailable
 from pipeline.ports import Telemetry
 from pipeline.records import Probes, ShardReply
@@ -29,6 +29,8 @@ class Question:
     """Number of the worker's search, which decides whose turn it is to be asked first."""
     deadline: float
     """When the answers have to be there; seconds of the monotonic clock."""
+    errors: dict[int, str] = field(default_factory=dict)
+    """By shard why the latest replica that could not compute its answer failed to."""
 
     @property
     def left(self) -> float:
@@ -45,6 +47,8 @@ class _Round:
     """By shard who can still be asked, best first."""
     calls: dict[Replica, Any] = field(default_factory=dict)
     """Who was asked and has not been heard."""
+    late_at: dict[Replica, float] = field(default_factory=dict)
+    """From when on each of those that were asked is late; seconds of the monotonic clock."""
     answers: dict[int, bytes] = field(default_factory=dict)
 
     def pending(self, shard: int) -> list[Replica]:
@@ -62,7 +66,8 @@ class Replicas:
     def __init__(self, *, namespace: str, replicas: int, deadline_seconds: float, telemetry: Telemetry) -> None:
         self._namespace = namespace
         self._replicas = replicas
-        self._hedge_delay = hedge_delay(deadline_seconds, replicas)
+        self._hedge_delays = hedge_delays(deadline_seconds, replicas)
+        self._late_after = self._hedge_delays[0] if self._hedge_delays else deadline_seconds
         self._telemetry = telemetry
         self._actors: dict[Replica, Any] = {}
         self._avoided = Avoidance(self._actor, self._forget)
@@ -80,20 +85,22 @@ class Replicas:
         )
         for shard in asked.unasked:
             self._ask_next(asked, shard)
-        hedge_at = time.monotonic() + self._hedge_delay
+        now = time.monotonic()
         try:
-            came = ray.get(list(asked.calls.values()), timeout=min(self._hedge_delay, question.left))
+            came = ray.get(list(asked.calls.values()), timeout=min(self._late_after, question.left))
         except RayError:
-            self._chase(asked, hedge_at)  # somebody failed or is late, and the others' answers count
+            # somebody failed or is late, and the others' answers count
+            self._chase(asked, [now + delay for delay in self._hedge_delays])
         else:
             for replica, packed in zip(list(asked.calls), came, strict=True):
                 self._answered(asked, replica, packed)
         return {shard: unpack(packed) for shard, packed in asked.answers.items()}
 
-    def _chase(self, asked: _Round, hedge_at: float) -> None:
+    def _chase(self, asked: _Round, hedges: list[float]) -> None:
         """Take answers as they come, and ask others besides whoever fails or is late, until the deadline."""
         deadline = asked.question.deadline
         while asked.calls:
+            hedge_at = hedges[0] if hedges else deadline
             ready, _ = ray.wait(
                 list(asked.calls.values()), timeout=max(0.0, min(hedge_at, deadline) - time.monotonic())
             )
@@ -105,15 +112,17 @@ class Replicas:
             elif time.monotonic() >= hedge_at:
                 self._note_late(asked)
                 self._hedge(asked)
-                hedge_at += self._hedge_delay
+                hedges.pop(0)
 
     def _hedge(self, asked: _Round) -> None:
         for shard in {replica.shard for replica in asked.calls}:
             self._ask_next(asked, shard, SEARCHES_HEDGED)
 
     def _note_late(self, asked: _Round) -> None:
-        for replica in asked.calls:
-            self._avoided.add(replica)
+        now = time.monotonic()
+        for replica, call in asked.calls.items():
+            if now >= asked.late_at[replica]:  # who was asked a moment ago has not had the time to be
+                self._avoided.add(replica, call)
 
     def _take(self, asked: _Round, replica: Replica) -> None:
         shard = replica.shard
@@ -124,9 +133,11 @@ class Replicas:
             computing = error if isinstance(error, RayTaskError) else None
             if computing is None:
                 self._forget(replica)  # it died; its successor has the same name and another handle
+            elif not isinstance(computing.cause, ShardUnavailable):
+                asked.question.errors[shard] = f"{replica.name} failed to search: {computing.cause!r}"
             another = self._ask_next(asked, shard, SEARCHES_FAILED_OVER) or asked.pending(shard)
             if computing is not None and not isinstance(computing.cause, ShardUnavailable) and not another:
-                raise ClusterError(f"{replica.name} failed to search: {computing.cause!r}") from error
+                raise ClusterError(asked.question.errors[shard]) from error
         else:
             self._answered(asked, replica, packed)
 
@@ -144,6 +155,7 @@ class Replicas:
             replica = unasked.pop(0)
             actor = self._actor(replica)
             if actor is not None:
+                asked.late_at[replica] = time.monotonic() + self._late_after
                 asked.calls[replica] = actor.search.remote(
                     question.probes.templates, question.probes.capture_ns, question.k, question.version
                 )

@@ -25,7 +25,7 @@ from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
 from pipeline.core.replicas import Replica, replicas_of
-from pipeline.errors import BrokerError, ClusterError
+from pipeline.errors import BrokerError, ClusterError, CustodyError
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +100,8 @@ class Supervisor:
         self._parcels = Parcels()
         self._totals = Totals()
         self._placement = Placement(plan.replicas)
-        self._shards: list[Child[ShardStatus]] = [
-            Child(
+        shards = {
+            replica: Child(
                 replica.name,
                 self._creator(
                     WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
@@ -110,7 +110,11 @@ class Supervisor:
             )
             for shard in range(plan.shards)
             for replica in replicas_of(shard, plan.replicas)
-        ]
+        }
+        self._replicas = list(shards)
+        self._shards: list[Child[ShardStatus]] = list(shards.values())
+        self._siblings = {replica.name: [shards[each] for each in replica.siblings] for replica in shards}
+        """By the name of a replica the others of its shard."""
         elastic = plan.elastic
         workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
         self._pool = Pool(self._worker, workers)
@@ -176,6 +180,9 @@ class Supervisor:
         self._stopping.set()
         with self._lock:
             workers = [*self._pool.workers, *self._pool.leaving]
+            for worker in workers:
+                if not worker.has_answered:
+                    worker.kill()  # it holds no frames yet, and where Ray has no room for it, it never answers
             asked = [(child, child.ask("stop", deadline_seconds)) for child in workers]
             deadline = time.monotonic() + deadline_seconds + LAST_WORDS_SECONDS
             self._keep_alive([reference for _, reference in asked if reference is not None], deadline)
@@ -201,7 +208,7 @@ class Supervisor:
         except (RayError, ClusterError) as error:
             self._fail(f"{child.name} did not end in time: {error}".splitlines()[0], ClusterError.exit_code)
         self._totals.take_in(child.status)
-        if child.status is not None and child.status.state == "failed":
+        if child.status is not None and child.status.state == "failed" and not self._is_let_off(child):
             self._fail(f"{child.name}: {child.status.failure}", child.status.failure_exit_code)
 
     def _worker(self, slot: int) -> "Child[WorkerStatus]":
@@ -237,6 +244,7 @@ class Supervisor:
         return create
 
     def _tend(self) -> None:
+        self._placement.look_up(self._plan.run, self._replicas)
         while not self._stopping.wait(TEND_SECONDS):
             with self._lock:
                 if self._stopping.is_set():
@@ -256,17 +264,35 @@ class Supervisor:
             self._totals.take_in(worker.status)
             self._judge(worker)
             if trouble and self._elasticity is not None:
-                self._elasticity.parting_trouble = f"{worker.name} left: {trouble}"
+                self._elasticity.note_parting(f"{worker.name} left: {trouble}")
 
     def _judge(self, child: "Child[Any]") -> None:
         status = child.status
-        spare = self._elasticity is not None and self._elasticity.spares(child)
-        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not spare:
-            self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
-        if status is None or status.state != "failed":
-            return
-        if not status.recoverable or child.failures >= FAILURES_BEFORE_GIVING_UP:
+        if status is not None and status.state == "failed" and _is_hopeless(child) and not self._is_let_off(child):
             self._fail(f"{child.name}: {status.failure}", status.failure_exit_code)
+        if child.stillborn >= FAILURES_BEFORE_GIVING_UP and not self._is_spare(child):
+            self._fail(f"{child.name} does not start: {child.last_error}", ClusterError.exit_code)
+
+    def _is_spare(self, child: "Child[Any]") -> bool:
+        """Whether the run can do without this process: a worker beyond the least, or a replica whose sibling serves.
+
+        A sibling that is on its way counts as well, unless it does no better.
+        """
+        if self._elasticity is not None and self._elasticity.spares(child):
+            return True
+        return any(_serves(each) or not _is_hopeless(each) for each in self._siblings.get(child.name, ()))
+
+    def _is_let_off(self, child: "Child[Any]") -> bool:
+        """Whether the run goes on although this process failed: it can do without, and a worker was never up.
+
+        Not if frames are unaccounted for or it was fenced: then all the run is in trouble.
+        """
+        status = child.status
+        was_at_work = child.was_up and child.name not in self._siblings
+        if status is None or was_at_work or not self._is_spare(child):
+            return False
+        is_the_runs = status.failure_exit_code in (BrokerError.exit_code, CustodyError.exit_code)
+        return bool(status.recoverable or not is_the_runs)
 
     def _fail(self, why: str, exit_code: int) -> None:
         """Keep the first reason why the run cannot go on."""
@@ -297,3 +323,15 @@ class Supervisor:
         finally:
             # Ray would start an actor anew whose process merely ended
             ray.kill(ray.get_actor(SUPERVISOR, namespace=self._plan.run), no_restart=True)
+
+
+def _serves(child: Child[Any]) -> bool:
+    return child.was_up and child.status is not None and child.status.state == "running"
+
+
+def _is_hopeless(child: Child[Any]) -> bool:
+    """Whether another process in its place is not expected to do better."""
+    status = child.status
+    if status is not None and status.state == "failed" and not status.recoverable:
+        return True
+    return max(child.failures, child.stillborn) >= FAILURES_BEFORE_GIVING_UP

@@ -43,26 +43,31 @@ def preference(shard: int, replicas: int, turn: int, avoided: Collection[Replica
     return (*_rotated(trusted, turn + shard), *_rotated(others, turn + shard))
 
 
-def hedge_delay(deadline_seconds: float, replicas: int) -> float:
-    """Seconds that a search waits for a replica before it asks the next one as well.
+def hedge_delays(deadline_seconds: float, replicas: int) -> tuple[float, ...]:
+    """Seconds after which a search asks one more replica of a shard that has not answered, for each but the first.
 
-    All replicas have been asked when half of the deadline is over, and the last of them has the other half to answer.
+    The first of them is a quarter of the deadline, however many replicas there are: shorter, an ordinary batch would be
+    searched twice. The others follow within another quarter, so that the last has half of the deadline to answer.
 
     A share of the deadline and no quantile of recent search times: these depend on the number of faces, of which a
     batch has one or a hundred, and a quantile would send the largest batches twice, most of all under full load. It
-    need not be short either, since a replica that was late once is avoided until it answers again: what hangs costs a
-    worker one delay, not one for each batch.
+    need not be short either, since a replica that was late once is avoided until it answers what it was asked: what
+    hangs costs a worker one delay, not one for each batch.
     """
-    return deadline_seconds if replicas == 1 else deadline_seconds / (2 * replicas)
+    quarter = deadline_seconds / 4
+    return tuple(quarter * (1 + each / (replicas - 1)) for each in range(replicas - 1))
 
 
-def home(nodes: Collection[str], siblings: Sequence[str], others: Sequence[str]) -> str | None:
+def home(
+    nodes: Collection[str], siblings: Sequence[str], others: Sequence[str], died_on: str | None = None
+) -> str | None:
     """The node of a cluster that a replica is to live on; None if there are no `nodes`.
 
-    The one with the fewest `siblings` (the nodes where the other replicas of its shard live), then with the fewest
-    `others` (those of the other shards' replicas), then the first by id.
+    The one with the fewest `siblings` (the nodes where the other replicas of its shard live), then not the one that
+    its predecessor `died_on`, which may lack what a replica needs, then the one with the fewest `others` (those of the
+    other shards' replicas), then the first by id.
     """
-    return min(nodes, key=lambda node: (siblings.count(node), others.count(node), node), default=None)
+    return min(nodes, key=lambda node: (siblings.count(node), node == died_on, others.count(node), node), default=None)
 
 
 def _rotated(replicas: Sequence[Replica], turn: int) -> Sequence[Replica]:

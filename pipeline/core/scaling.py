@@ -148,7 +148,10 @@ class Scaler:
         self._commits.clear()
 
     def _take(self, seen: Observation) -> None:
-        """Put an observation into the recent window, which is as long as the pool has to be behind."""
+        """Put an observation into the recent window, which is as long as the pool has to be behind.
+
+        Or as long as the fewest looks take, where each waits for a slow Kafka.
+        """
         if self._recent:
             last = self._recent[-1].seen
             if seen.at - last.at > self._scaling.rise or seen.ended < last.ended:
@@ -158,7 +161,7 @@ class Scaler:
                 self._recent.clear()
                 self._commits.clear()
         self._recent.append(self._judged(seen))
-        while len(self._recent) > 1 and seen.at - self._recent[1].seen.at >= self._scaling.rise:
+        while len(self._recent) > FEWEST_LOOKS and seen.at - self._recent[1].seen.at >= self._scaling.rise:
             self._recent.popleft()
         if not self._recent[-1].calm:
             self._rates.clear()

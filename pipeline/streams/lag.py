@@ -1,6 +1,6 @@
 """How far a consumer group is behind, asked from outside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -25,17 +25,16 @@ class GroupLag:
         self._partitions: Sequence[int] = ()
 
     def frames(self) -> int:
-        """Records between the group's committed offsets and the ends of the log, over all partitions.
+        """Records that the group has not committed and retention has not deleted, over all partitions.
 
-        Where nothing is committed yet, records between the log's start and its end. Raises BrokerError.
+        Raises BrokerError.
         """
         if not self._partitions:
             self._partitions = self._log.partitions()
         committed = self._committed()
         # asked for after the offsets, which therefore lie below
         ends = self._log.now(self._partitions)
-        starts = self._log.starts(set(self._partitions) - set(committed))
-        return sum(max(0, ends[each] - (committed | starts)[each]) for each in self._partitions)
+        return waiting(committed, self._log.starts(self._partitions), ends)
 
     def _committed(self) -> dict[int, int]:
         places = [TopicPartition(self._topic, partition) for partition in self._partitions]
@@ -51,3 +50,11 @@ class GroupLag:
             if place.error is not None:
                 raise broker_error(self._brokers, doing, place.error)
         return {place.partition: place.offset for place in found if place.offset >= 0}
+
+
+def waiting(committed: Mapping[int, int], starts: Mapping[int, int], ends: Mapping[int, int]) -> int:
+    """Records from the committed offsets to the ends of the log; none that retention has deleted.
+
+    All of a partition's records where nothing is committed yet.
+    """
+    return sum(max(0, end - max(committed.get(each, 0), starts[each])) for each, end in ends.items())

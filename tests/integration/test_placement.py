@@ -1,8 +1,10 @@
 """Replicas on a Ray of two nodes: those of one shard live apart, and one whose node is gone starts on what is left."""
 
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,17 +46,25 @@ def start(replica: Replica, placement: Placement) -> str:
     class Here:
         """Stands where the replica would."""
 
-        def node(self) -> str:
-            """The node that it lives on."""
-            return str(ray.get_runtime_context().get_node_id())
+        def status(self) -> Any:
+            """Where it lives, as a replica says it."""
+            node_id = str(ray.get_runtime_context().get_node_id())
+            return SimpleNamespace(shard=replica.shard, replica=replica.number, node_id=node_id, pid=os.getpid())
 
     actor = (
         ray.remote(Here)
         .options(name=replica.name, namespace="run", lifetime="detached", num_cpus=0, **placement.options(replica))
         .remote()
     )
-    node: str = ray.get(actor.node.remote(), timeout=60)
+    node: str = ray.get(actor.status.remote(), timeout=60).node_id
     return node
+
+
+def adopting(replicas: Iterable[Replica]) -> Placement:
+    """The placement of a supervisor that comes back."""
+    placement = Placement(2)
+    placement.look_up("run", replicas)
+    return placement
 
 
 def test_replicas_live_apart_and_start_on_what_is_left(cluster: Any, eventually: Callable[..., None]) -> None:
@@ -66,7 +76,9 @@ def test_replicas_live_apart_and_start_on_what_is_left(cluster: Any, eventually:
     head, other = cluster.head_node.node_id, next(iter(cluster.worker_nodes)).node_id
     for shard in range(SHARDS):
         assert {homes[each] for each in replicas_of(shard, 2)} == {head, other}
+    known = adopting(homes)
+    assert {each: known.options(each)["scheduling_strategy"].node_id for each in homes} == homes
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     eventually(lambda: sum(node["Alive"] for node in ray.nodes()) == 1, "the loss of a node", 60.0)
     lost = next(each for each, node in homes.items() if node == other)
-    assert start(lost, placement) == head
+    assert start(lost, adopting(homes)) == head

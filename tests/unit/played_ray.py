@@ -20,7 +20,9 @@ class Played:
 
     version: int = 7
     after: float = 0.0
-    """Seconds until it answers; infinity if it hangs."""
+    """Seconds until it answers a search; infinity if that hangs."""
+    silent: bool = False
+    """Whether it does not even tell its state."""
     raises: Exception | None = None
     """What comes of its calls instead."""
     state: str = "running"
@@ -45,6 +47,11 @@ def dying() -> Played:
 
 def hanging() -> Played:
     """One whose process says nothing any more."""
+    return Played(after=math.inf, silent=True)
+
+
+def stuck() -> Played:
+    """One whose searches hang while it tells its state."""
     return Played(after=math.inf)
 
 
@@ -123,4 +130,4 @@ class PlayedRay:
 
     def _status(self, played: Played) -> Call:
         died = played.raises if isinstance(played.raises, ActorDiedError) else None
-        return Call(self.now + played.after, SimpleNamespace(state=played.state), died)
+        return Call(math.inf if played.silent else self.now, SimpleNamespace(state=played.state), died)

@@ -174,18 +174,22 @@ def test_a_process_that_says_it_failed_is_replaced_once_it_has_left(actors: Acto
     assert (child.deaths, actors.killed) == (0, 0)
     actors.left = True
     child.tend(0.5)
-    assert (child.deaths, child.failures, child.stillborn, child.status.failure) == (1, 1, 0, "Kafka went away")
+    assert (child.deaths, child.failures, child.stillborn, child.status.failure) == (1, 1, 1, "Kafka went away")
     assert (child.last_error, child.last_death, actors.killed) == ("Kafka went away", 0.5, 1)
 
 
 def test_a_failed_process_that_does_not_leave_is_replaced_all_the_same(actors: Actors, child: Child[Any]) -> None:
     """Its successor is not to wait for long."""
+    child.tend(0.0)
+    assert child.was_up
     actors.answer = lambda: Status("failed")
     child.tend(0.0)
     child.tend(0.99 * PARTING_SECONDS)
     assert child.deaths == 0
     child.tend(PARTING_SECONDS)
-    assert (child.deaths, actors.killed) == (1, 1)
+    assert (child.deaths, actors.killed, child.stillborn, child.was_up) == (1, 1, 0, True)
+    child.tend(PARTING_SECONDS + 1.01 * BACKOFF.pause(1, 1.0))
+    assert not child.was_up
 
 
 def test_a_report_in_several_parts_is_put_together(actors: Actors, child: Child[Any]) -> None:
@@ -249,3 +253,25 @@ def test_a_stable_time_earns_a_clean_record(actors: Actors, child: Child[Any]) -
     assert child.failures == 1
     child.tend(101.0 + STABLE_SECONDS)
     assert child.failures == 0
+
+
+def test_a_process_has_answered_once_it_has_said_anything(actors: Actors, child: Child[Any]) -> None:
+    """Not its predecessor, whose last status stays to be read."""
+    assert not child.has_answered
+    child.tend(0.0)
+    assert child.has_answered
+    actors.answer = failing(ActorDiedError())
+    child.tend(1.0)
+    assert not child.has_answered
+    actors.answer = failing(GetTimeoutError())
+    child.tend(1.0 + 1.01 * BACKOFF.pause(1, 1.0))
+    assert (actors.created, child.has_answered, child.status.state) == (2, False, "running")
+
+
+def test_a_slot_that_is_used_anew_has_no_record_of_bad_starts(actors: Actors, child: Child[Any]) -> None:
+    """Ray had no room for the process before, which is no news of the next one."""
+    actors.answer = failing(ActorDiedError())
+    child.tend(0.0)
+    assert child.stillborn == 1
+    child.vacate()
+    assert (child.status, child.stillborn, child.deaths) == (None, 0, 1)

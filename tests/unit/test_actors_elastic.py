@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,9 +20,10 @@ from pipeline.actors.supervisor import RunPlan, Supervisor
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import WorkerParts, WorkerStatus
 from pipeline.catalog import metrics
+from pipeline.core.deadlines import Backoff
 from pipeline.core.latency import LatencySketch
 from pipeline.core.scaling import Decision, Observation, Scaling
-from pipeline.errors import BrokerError, CustodyError, SettingsError
+from pipeline.errors import BrokerError, CustodyError, Fenced, ModelError, SettingsError
 from pipeline.testing.telemetry import FakeTelemetry
 
 Eventually = Callable[..., None]
@@ -113,14 +115,25 @@ def parts(worker: Worker) -> WorkerParts:
     return WorkerParts(worker.loop, worker.ledger, worker.trace, 0, lambda: None)
 
 
-def started(ray: RayInProcess, run: MemoryRun, means: Means | Callable[[], ElasticParts]) -> Supervisor:
-    """The supervisor of an elastic run of workers alone, without a command."""
+def started(
+    ray: RayInProcess,
+    run: MemoryRun,
+    means: Means | Callable[[], ElasticParts],
+    failing: Mapping[int, Exception] = MappingProxyType({}),
+) -> Supervisor:
+    """The supervisor of an elastic run of workers alone, without a command; slots in `failing` cannot be built."""
+
+    def make_worker(slot: int) -> WorkerParts:
+        if slot in failing:
+            raise failing[slot]
+        return parts(run.unstarted(slot))
+
     plan = RunPlan(
         run="run",
         workers=1,
         shards=0,
         replicas=1,
-        make_worker=lambda slot: parts(run.unstarted(slot)),
+        make_worker=make_worker,
         make_shard=lambda _: None,
         lease_seconds=LEASE_SECONDS,
         heartbeat=lambda: None,
@@ -249,6 +262,44 @@ def test_a_run_goes_on_without_a_worker_beyond_the_least_that_does_not_start(
     eventually(lambda: made.status().failure == "worker-0 does not start: no room")
 
 
+@pytest.mark.parametrize("error", [ModelError("no weights at /models"), BrokerError("Kafka at here: no answer")])
+def test_a_run_goes_on_without_a_worker_beyond_the_least_that_cannot_be_built(
+    run: MemoryRun,
+    ray: RayInProcess,
+    rules: list[Rule],
+    *,
+    means: Means,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """Its node may lack what the others have, also for good; at the end it is no failure either."""
+    monkeypatch.setattr(child, "BACKOFF", Backoff(first=0.01, factor=1.0, limit=0.01))
+    monkeypatch.setattr(supervisor, "TEND_SECONDS", 0.01)
+    made = started(ray, run, means, failing={1: error})
+    eventually(lambda: bool(rules))
+    rules[0].wanted = 2
+    eventually(lambda: len(made._pool.workers) == 2)
+    eventually(lambda: made._pool.workers[1].failures > supervisor.FAILURES_BEFORE_GIVING_UP, "failures in a row")
+    status = made.status()
+    assert status.failure == ""
+    assert status.pool is not None
+    assert status.pool.trouble == f"worker-1 does not start: {error}"
+    made.stop(5.0)
+    assert made.status().failure == ""
+
+
+@pytest.mark.parametrize("error", [Fenced("another run has the name"), CustodyError("a gap")])
+def test_what_concerns_the_whole_run_is_fatal_also_in_a_worker_beyond_the_least(
+    run: MemoryRun, ray: RayInProcess, rules: list[Rule], *, means: Means, eventually: Eventually, error: Exception
+) -> None:
+    """Frames that are not accounted for, and another run of the same name."""
+    made = started(ray, run, means, failing={1: error})
+    eventually(lambda: bool(rules))
+    rules[0].wanted = 2
+    eventually(lambda: made.status().failure == f"worker-1: {error}")
+
+
 class Unaccountable(pool.Retirement):
     """A drain that ended with frames that are not accounted for."""
 
@@ -296,6 +347,20 @@ def test_a_supervisor_that_comes_back_adopts_all_workers(
     assert rules[1].workers == 2
     assert len([actor for actor in ray.made if not isinstance(actor, Supervisor)]) == 2
     assert standing_workers("run", Scaling(least=1, most=1, target=1.0, interval=1.0)) == 1
+
+
+def test_a_bad_parting_is_told_of_for_a_while(
+    rules: list[Rule], means: Means, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pool that has its size for hours is not in trouble; the log keeps it."""
+    pool_of_one = Pool(lambda slot: child.Child(f"worker-{slot}", lambda: None, lambda _: _), 1)
+    measured = Elasticity(ElasticPlan(SCALING, means, 20.0), pool_of_one, Totals(), threading.Lock())
+    measured.note_parting("worker-1 left: it did not end in time")
+    assert measured.status().trouble == "worker-1 left: it did not end in time"
+    later = time.monotonic() + elastic.TOLD_SECONDS
+    monkeypatch.setattr(elastic, "time", SimpleNamespace(monotonic=lambda: later))
+    assert measured.status().trouble == ""
+    assert "it did not end in time" in caplog.text
 
 
 def second_with(*ages: float) -> SecondReport:

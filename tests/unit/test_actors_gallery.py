@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from played_ray import Played, PlayedRay, dying, failing, hanging, starting
+from played_ray import Played, PlayedRay, dying, failing, hanging, starting, stuck
 from ray.exceptions import ActorDiedError
 
 from pipeline.actors.avoidance import LOOK_SECONDS
-from pipeline.actors.gallery import RayGallery
+from pipeline.actors.gallery import ANEW_SECONDS, RayGallery
+from pipeline.actors.replicas import Question
 from pipeline.catalog.metrics import SEARCHES_FAILED_OVER, SEARCHES_HEDGED
-from pipeline.core.replicas import hedge_delay
+from pipeline.core.replicas import Replica, hedge_delays
 from pipeline.errors import ClusterError, ShardUnavailable
 from pipeline.records import Probes
 from pipeline.testing.telemetry import FakeTelemetry
@@ -18,7 +19,7 @@ from pipeline.testing.telemetry import FakeTelemetry
 FACE = Probes(np.ones((1, 128), np.float32), np.ones(1, np.int64))
 NO_FACE = Probes(np.empty((0, 128), np.float32), np.empty(0, np.int64))
 DEADLINE = 1.0
-DELAY = hedge_delay(DEADLINE, 2)
+(DELAY,) = hedge_delays(DEADLINE, 2)
 
 
 class Worker:
@@ -123,15 +124,41 @@ def test_a_replica_that_is_not_there_is_passed_over(monkeypatch: pytest.MonkeyPa
     assert worker.counted == (0, 1)
 
 
-def test_a_replica_that_hangs_costs_one_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other is asked as well when the delay is over, and first from then on."""
-    worker = Worker(monkeypatch, two(Played(), hanging()))
+@pytest.mark.parametrize("late", [hanging(), stuck()], ids=["hanging", "stuck"])
+def test_a_replica_that_hangs_costs_one_delay(monkeypatch: pytest.MonkeyPatch, late: Played) -> None:
+    """The other is asked as well when the delay is over, and first from then on, whatever the process still says."""
+    worker = Worker(monkeypatch, two(Played(), late))
     assert worker.search() == (7, DELAY)
     for _ in range(6):
         worker.ray.now += LOOK_SECONDS
         assert worker.search() == (7, 0.0)
     assert worker.asked() == ["shard-0.1", *["shard-0.0"] * 7]
     assert worker.counted == (1, 0)
+
+
+def test_a_late_replica_is_asked_again_once_its_late_search_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was slow and no more."""
+    worker = Worker(monkeypatch, two(Played(), Played(after=5.0)))
+    assert worker.search() == (7, DELAY)
+    worker.ray.actors["shard-0.1"].after = 0.0
+    for _ in range(4):
+        worker.ray.now += 1.0
+        worker.search()
+    assert worker.asked() == ["shard-0.1", *["shard-0.0"] * 5]
+    worker.ray.now = 5.0
+    worker.search()
+    worker.search()
+    assert sorted(worker.asked()) == ["shard-0.0", "shard-0.1"]
+
+
+def test_a_replica_that_was_asked_a_moment_ago_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards that are looked for again just before the deadline of a search have not had the time to answer."""
+    worker = Worker(monkeypatch, two(hanging(), hanging()))
+    asking = worker.gallery._replicas
+    assert asking.ask([0], Question(FACE, 3, 0, 1, worker.ray.now + 0.9 * DELAY)) == {}
+    assert list(asking._avoided) == []
+    assert asking.ask([0], Question(FACE, 3, 0, 1, worker.ray.now + 1.1 * DELAY)) == {}
+    assert list(asking._avoided) == [Replica(0, 1, 2)]
 
 
 def test_the_first_answer_counts_and_clears_who_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +215,44 @@ def test_replicas_that_all_lag_are_asked_once_more_and_say_so(monkeypatch: pytes
         assert len(worker.asked()) == 3
     actors["shard-0.0"].catches_up = actors["shard-0.1"].catches_up = True
     assert worker.gallery.search(FACE, 3).version_lowest == 10
+
+
+def test_what_the_second_answer_shows_is_not_undone_by_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica may have caught up further than it was asked to."""
+    actors = two(Played(8), Played(11)) | {"shard-1.0": Played(10), "shard-1.1": Played(10)}
+    worker = Worker(monkeypatch, actors, shards=2)
+    worker.gallery._turn = 1  # shard-0.0 is first
+    assert worker.gallery.search(FACE, 3).version_greatest == 11
+    assert worker.gallery._greatest == 11
+
+
+def test_a_topic_that_was_made_anew_costs_second_questions_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its versions begin again, and those of before are nobody's any more."""
+    actors = {"shard-0": Played(100), "shard-1": Played(100)}
+    worker = Worker(monkeypatch, actors, shards=2, replicas=1)
+    worker.search()
+    for played in actors.values():
+        played.version = 5
+    worker.asked()
+    worker.search()
+    assert len(worker.asked()) == 4
+    worker.ray.now += 0.99 * ANEW_SECONDS
+    worker.search()
+    assert len(worker.asked()) == 4
+    worker.ray.now += 0.02 * ANEW_SECONDS
+    worker.search()
+    worker.asked()
+    assert worker.search()[0] == 5
+    assert len(worker.asked()) == 2
+
+
+def test_an_error_is_named_where_the_shard_stays_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was asked after it hangs or is gone: that alone would not tell what to mend."""
+    broken = Played(raises=failing(MemoryError("no memory")))
+    for other in (hanging(), dying(), starting()):
+        worker = Worker(monkeypatch, two(other, broken), on_shard_loss="wait")
+        with pytest.raises(ClusterError, match=r"shard-0\.1 failed to search: MemoryError\('no memory'\)"):
+            worker.search()
 
 
 def test_an_error_of_one_replica_is_the_others_turn(monkeypatch: pytest.MonkeyPatch) -> None:

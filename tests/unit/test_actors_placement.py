@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError
 
 from pipeline.actors import placement
 from pipeline.actors.placement import Placement
@@ -23,6 +24,31 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(placement, "ray", SimpleNamespace(nodes=listed))
     return nodes
+
+
+class Left:
+    """What a dead supervisor has left: replicas by name, each with its status or the error that asking gives."""
+
+    def __init__(self, actors: dict[str, Any]) -> None:
+        self.actors = actors
+
+    def get_actor(self, name: str, namespace: str) -> Any:
+        """See Ray."""
+        assert namespace == "run"
+        if name not in self.actors:
+            raise ValueError(name)
+        return SimpleNamespace(status=SimpleNamespace(remote=lambda: name))
+
+    def wait(self, references: list[str], num_returns: int, timeout: float) -> tuple[list[str], list[str]]:
+        """See Ray; one of which nothing is known does not answer."""
+        assert (num_returns, timeout) == (len(references), placement.LOOK_UP_SECONDS)
+        return [each for each in references if self.actors[each] is not None], []
+
+    def get(self, reference: str) -> Any:
+        """See Ray."""
+        if isinstance(self.actors[reference], Exception):
+            raise self.actors[reference]
+        return self.actors[reference]
 
 
 def places(placing: Placement, replicas: Sequence[Replica]) -> list[str]:
@@ -67,3 +93,25 @@ def test_a_successor_is_given_a_node_away_from_its_sibling(alive: list[str]) -> 
     assert places(placing, [second]) == [C]
     placing.take_in(said(second, A, 2))  # the predecessor's last words
     assert places(placing, [first]) == [B]
+
+
+def test_a_supervisor_that_comes_back_gives_missing_replicas_nodes_away_from_those_it_adopts(
+    alive: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its first pass it asks for each in order, the missing one before the sibling that lives."""
+    first, second = replicas_of(0, 2)
+    other, silent = replicas_of(1, 2)
+    left = Left({second.name: said(second, A, 1), other.name: ActorDiedError(), silent.name: None})
+    for name in ("get_actor", "wait", "get"):
+        monkeypatch.setattr(placement.ray, name, getattr(left, name), raising=False)
+    alive.append(C)
+    placing = Placement(2)
+    placing.look_up("run", [first, second, other, silent])
+    assert places(placing, [first, second]) == [B, A]
+    assert len(set(places(placing, [other, silent]))) == 2
+    assert places(placing, [second]) == [C], "it has died since"
+
+
+def test_nobody_is_asked_where_there_are_no_replicas(alive: list[str]) -> None:
+    """Neither for the only ones of their shards, which Ray places, nor in a run that is new."""
+    Placement(1).look_up("run", replicas_of(0, 1))

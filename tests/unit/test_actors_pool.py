@@ -19,6 +19,7 @@ class FakeWorker:
         self.name = f"worker-{slot}"
         self.status: Any = SimpleNamespace(state="running", failure="")
         self.deaths = 0
+        self.has_answered = True
         self.asked: list[tuple[Any, ...]] = []
         self.drained = False
         self.killed = 0
@@ -27,7 +28,11 @@ class FakeWorker:
     def ask(self, method: str, *arguments: object) -> Any:
         """See the child."""
         self.asked.append((method, *arguments))
-        return self
+        return None if self.killed else self
+
+    def vacate(self) -> None:
+        """See the child."""
+        self.status = None
 
     def hear(self, reply: Any, timeout: float) -> None:
         """See the child."""
@@ -138,6 +143,16 @@ def test_a_worker_without_a_process_leaves_at_once() -> None:
     leaver = pool.workers[1]
     leaver.ask = lambda *_: None
     pool.resize(1, 0.0, DRAIN_SECONDS)
+    assert pool.tend(0.0) == [(leaver, "")]
+
+
+def test_a_worker_that_has_said_nothing_yet_is_ended_at_once() -> None:
+    """Ray has no room for it: it would answer nothing for the whole drain, and nobody else could leave meanwhile."""
+    pool = pool_of(2)
+    leaver = pool.workers[1]
+    leaver.has_answered = False
+    pool.resize(1, 0.0, DRAIN_SECONDS)
+    assert leaver.killed == 1
     assert pool.tend(0.0) == [(leaver, "")]
 
 

@@ -1,27 +1,35 @@
 """A run under its supervisor, in this process: what it says fits into Ray's messages, and what ends it is told."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from memory_run import MemoryRun, Worker
-from ray_in_process import RayInProcess
+from ray.exceptions import GetTimeoutError
+from ray_in_process import RayInProcess, Reference
 
-from pipeline.actors import child, parcel, supervisor
+from pipeline.actors import child, parcel, placement, supervisor, watchlist_shard
 from pipeline.actors.batch import Extent, FrameFacts, Seen
 from pipeline.actors.report import Ledger, WorkReport
 from pipeline.actors.shard_reply import CALL_BYTES
 from pipeline.actors.supervisor import RunPlan, RunStatus, Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
+from pipeline.actors.watchlist_shard import ShardParts
 from pipeline.catalog.outcomes import Outcome
-from pipeline.errors import BrokerError, ClusterError, Fenced, SettingsError
-from pipeline.records import OutcomeRange, OutgoingRecord, Receipt
+from pipeline.core.deadlines import Backoff
+from pipeline.core.replicas import Replica
+from pipeline.errors import BrokerError, ClusterError, Fenced, ModelError, SettingsError
+from pipeline.records import ConsumedRecord, OutcomeRange, OutgoingRecord, Receipt
 from pipeline.runtime import supervision
 from pipeline.runtime.supervision import Supervision
 from pipeline.testing.outbox import FakeOutbox
+from pipeline.testing.shard import FakeShard
+from pipeline.testing.telemetry import FakeTelemetry
 
 Eventually = Callable[..., None]
 
@@ -200,6 +208,48 @@ def test_a_drain_that_did_not_end_in_time_is_the_runs_failure(
     assert run.receipts == []
 
 
+class Roomless(RayInProcess):
+    """A Ray that has room for the supervisor alone: an actor beyond it stays to be started, and answers nothing."""
+
+    class Nothing(Reference):
+        """What a call of an actor gives that is not started."""
+
+    def remote(self, actor: type) -> Any:
+        """See Ray."""
+        if actor is Supervisor:
+            return super().remote(actor)
+        waiting = SimpleNamespace(remote=lambda *_: self.Nothing(None))
+        handle = SimpleNamespace(renew=waiting, report=waiting, stop=waiting)
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: handle))
+
+    def get(self, references: Any, timeout: float) -> Any:
+        """See Ray."""
+        if isinstance(references, self.Nothing):
+            raise GetTimeoutError
+        return super().get(references, timeout)
+
+    def wait(self, references: list[Any], timeout: float, num_returns: int = 1) -> tuple[list[Any], list[Any]]:
+        """See Ray."""
+        late = [each for each in references if isinstance(each, self.Nothing)]
+        if late:
+            threading.Event().wait(timeout)
+        return [each for each in references if each not in late], late
+
+
+def test_a_run_ends_at_once_where_ray_has_no_room_for_its_worker(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """It holds nothing that could be drained, and that it never was is no failure of the end."""
+    ray = Roomless()
+    for module in (child, parcel, supervisor, supervision):
+        monkeypatch.setattr(module, "ray", ray)
+    made = started(ray, plan(lambda _: pytest.fail("no worker is built")))
+    eventually(lambda: made._pool.workers[0].ask("renew") is not None)
+    began = time.monotonic()
+    assert final(made.stop(30.0)).failure == ""
+    assert time.monotonic() - began < 15.0
+
+
 def test_a_worker_fenced_by_another_run_of_its_name_ends_the_run(
     run: MemoryRun, ray: RayInProcess, eventually: Eventually
 ) -> None:
@@ -223,6 +273,68 @@ def test_a_worker_fenced_by_another_run_of_its_name_ends_the_run(
     assert status.replaced == 0
     assert rival.status().state == "running"
     rival.stop(5.0)
+
+
+class Topic:
+    """A watchlist topic without a record, and what is made of it: feed and view in one."""
+
+    version = entries = malformed = 0
+
+    def poll(self, timeout: float) -> list[ConsumedRecord]:
+        """See the feed."""
+        return []
+
+    def ends(self) -> Mapping[int, int]:
+        """See the feed."""
+        return {}
+
+    def reached(self, ends: Mapping[int, int]) -> bool:
+        """See the feed."""
+        return True
+
+    def apply(self, records: Sequence[ConsumedRecord]) -> None:
+        """See the view."""
+
+    def sweep(self, now_ns: int) -> int:
+        """See the view."""
+        return 0
+
+
+def shard_parts(replica: Replica) -> ShardParts:
+    """What a factory gives for a replica that serves."""
+    return ShardParts(FakeShard(), Topic(), Topic(), FakeTelemetry(), 0, lambda: None)
+
+
+@pytest.mark.parametrize("error", [ModelError("no index here"), BrokerError("Kafka at here: no answer")])
+def test_a_replica_that_cannot_start_ends_the_run_only_where_no_sibling_serves(
+    ray: RayInProcess, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Searches are answered meanwhile, and the status says what is wrong with it."""
+    monkeypatch.setattr(child, "BACKOFF", Backoff(first=0.01, factor=1.0, limit=0.01))
+    monkeypatch.setattr(supervisor, "TEND_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor.Placement, "options", lambda *_: {})
+    here = SimpleNamespace(get_node_id=lambda: "a node")
+    monkeypatch.setattr(placement, "ray", ray)
+    monkeypatch.setattr(watchlist_shard.ray, "get_runtime_context", lambda: here)  # the real one would start a cluster
+    broken = {1}
+
+    def make_shard(replica: Replica) -> ShardParts:
+        if replica.number in broken:
+            raise error
+        return shard_parts(replica)
+
+    made = started(
+        ray,
+        plan(lambda _: pytest.fail("there are no workers"), workers=0, shards=1, replicas=2, make_shard=make_shard),
+    )
+    eventually(lambda: made._shards[1].failures > supervisor.FAILURES_BEFORE_GIVING_UP, "failures in a row")
+    status = made.status()
+    assert (status.failure, status.shards[0].state) == ("", "running")
+    assert status.last_replaced == f"shard-0.1: {error}"
+    broken.add(0)
+    ray.kill(ray.actors["shard-0.0"], no_restart=True)
+    made._shards[0].kill()
+    eventually(lambda: str(error) in made.status().failure, "the end")
 
 
 def test_a_heartbeat_that_cannot_be_set_up_is_the_runs_failure(

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pipeline.core.replicas import Replica, hedge_delay, home, preference, replicas_of
+from pipeline.core.replicas import Replica, hedge_delays, home, preference, replicas_of
 
 
 def test_names_tell_replicas_apart() -> None:
@@ -32,14 +32,18 @@ def test_the_next_turn_begins_with_another_replica() -> None:
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 16])
-def test_all_replicas_are_asked_within_half_of_the_deadline(replicas: int) -> None:
-    """The last of them has the other half."""
-    assert 0 < (replicas - 1) * hedge_delay(2.0, replicas) < 1.0
+def test_all_replicas_are_asked_within_half_of_the_deadline_and_none_before_a_quarter(replicas: int) -> None:
+    """The last of them has half of it, and an ordinary batch is searched once, however many there are."""
+    delays = hedge_delays(2.0, replicas)
+    assert len(delays) == replicas - 1
+    assert delays[0] == 0.5
+    assert sorted(set(delays)) == list(delays)
+    assert delays[-1] < 1.0
 
 
 def test_the_only_replica_has_all_the_time() -> None:
     """There is nobody else to ask."""
-    assert hedge_delay(2.0, 1) == 2.0
+    assert hedge_delays(2.0, 1) == ()
 
 
 def test_replicas_of_a_shard_live_apart_while_there_are_nodes() -> None:
@@ -53,6 +57,12 @@ def test_replicas_of_a_shard_live_apart_while_there_are_nodes() -> None:
         homes[replica] = chosen
     assert all(homes[first] != homes[second] for first, second in (replicas_of(shard, 2) for shard in range(6)))
     assert Counter(homes.values()) == {"a": 4, "b": 4, "c": 4}
+
+
+def test_the_node_of_the_last_death_is_left_alone_where_there_is_another_as_far_from_the_siblings() -> None:
+    """It may lack what a replica needs; but two of one shard on one node are worse."""
+    assert home(["a", "b", "c"], ["c"], ["b"], died_on="a") == "b"
+    assert home(["a", "b"], ["b"], [], died_on="a") == "a"
 
 
 def test_one_node_takes_all_and_none_takes_none() -> None:

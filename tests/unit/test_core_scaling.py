@@ -53,6 +53,12 @@ def test_the_first_growth_waits_for_a_fifth_of_an_interval_of_old_frames_and_no_
     assert (decision.workers, decision.reason) == (2, "frames waited 1.5 s")
 
 
+def test_looks_that_take_long_make_the_window_longer() -> None:
+    """A Kafka that answers slowly is no reason never to grow: four looks count, however long they take."""
+    pool = Pool()
+    assert [pool.look(seconds=1.5, age=1.5).workers for _ in range(4)] == [1, 1, 1, 2]
+
+
 def test_frames_as_old_as_the_target_are_no_reason_to_grow() -> None:
     """It is what the pool is held to."""
     assert set(Pool().looks(30.0, age=1.0)) == {1}
