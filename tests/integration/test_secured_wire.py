@@ -315,9 +315,10 @@ def _changed(protected: Protected, file: Path, old: str, new: str) -> str:
         (r'"[^"]*camera\.password"', '"{folder}/none"', 2, "kafka.security.password_file="),
         (r'"[^"]*camera\.password"', '"{folder}"', 2, "kafka.security.password_file="),
         (r'"[^"]*camera\.password"', '"{folder}/latin1"', 2, "kafka.security.password_file="),
-        ('"sasl_ssl"', '"plaintext"', 4, "kafka.security.protocol"),
-        ('"sasl_ssl"', '"sasl_plaintext"', 4, "kafka.security.protocol"),
-        ('"sasl_ssl"', '"ssl"', 4, "kafka.security.protocol"),
+        (r'"sasl_ssl"(\n.*){4}', '"plaintext"', 4, "kafka.security.protocol"),
+        (r'"sasl_ssl"((\n.*){3})\nca_file.*', r'"sasl_plaintext"\1', 4, "kafka.security.protocol"),
+        (r'"sasl_ssl"(\n.*){3}', '"ssl"', 4, "kafka.security.protocol"),
+        ('"sasl_ssl"', '"plaintext"', 2, "would not be used with protocol plaintext"),
         (r"password_file = .*", "", 2, "kafka.security.password"),
     ],
 )
