@@ -102,8 +102,8 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
     """One for the whole file."""
     protection = Protection(ADMINISTRATOR, [role.name for role in ROLES])
     folder = tmp_path_factory.mktemp("keys")
-    with RoleFiles(folder) as files, LocalKafka(protection=protection) as kafka:
-        files.write(kafka.address, protection)
+    with RoleFiles(folder, protection) as files, LocalKafka(protection=protection) as kafka:
+        files.write(kafka.address)
         administrator = resolve(file=folder / f"{ADMINISTRATOR}.toml").settings
         first = create_acls(administrator)
         create_topics(administrator)

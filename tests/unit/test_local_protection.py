@@ -1,6 +1,8 @@
 """What a protected local Kafka is started with, and the files that its roles get."""
 
+import errno
 import ipaddress
+import shutil
 import stat
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pipeline.errors import InputError
 from pipeline.local import broker
 from pipeline.local.broker import Place
 from pipeline.local.certificates import Authority, Identity
@@ -82,8 +85,8 @@ def test_role_files_are_settings_of_this_user_alone_and_go_with_the_block(tmp_pa
     """What `--settings` takes: every value is right where a path has quotes and blanks."""
     folder = tmp_path / 'a "b" c'
     protection = Protection("admin", ["camera"])
-    with RoleFiles(folder) as files:
-        written = files.write("127.0.0.1:1,127.0.0.1:2", protection)
+    with RoleFiles(folder, protection) as files:
+        written = files.write("127.0.0.1:1,127.0.0.1:2")
         assert [file.name for file in written] == ["admin.toml", "camera.toml"]
         assert (modes(folder), stat.S_IMODE(folder.stat().st_mode)) == ({0o600}, 0o700)
         kafka = resolve(file=folder / "camera.toml").settings.kafka
@@ -98,19 +101,110 @@ def test_role_files_are_settings_of_this_user_alone_and_go_with_the_block(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_role_files_replace_what_was_there_and_leave_what_is_others(tmp_path: Path) -> None:
-    """A file that everybody may read would stay so, and a link would lead a password elsewhere."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_text("mine")
-    folder = tmp_path / "keys"
-    folder.mkdir()
-    (folder / "camera.password").symlink_to(elsewhere)
-    (folder / "camera.toml").write_text("old")
-    (folder / "camera.toml").chmod(0o644)
-    (folder / "notes").write_text("mine")
-    (folder / "notes").chmod(0o600)
-    with RoleFiles(folder) as files:
-        files.write("127.0.0.1:1", Protection("admin", ["camera"]))
-        assert modes(folder) == {0o600}
-        assert elsewhere.read_text() == "mine"
-    assert [file.name for file in folder.iterdir()] == ["notes"]
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One that is there, with something of the user's."""
+    made = tmp_path / "keys"
+    made.mkdir(mode=0o700)
+    (made / "notes").write_text("mine")
+    return made
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def role_files(folder: Path) -> RoleFiles:
+    return RoleFiles(folder, Protection("admin", ["camera"]))
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "camera.toml", "admin.password", ".gitignore"])
+def test_a_file_of_the_users_own_is_neither_replaced_nor_removed(folder: Path, name: str) -> None:
+    """It is named before a Kafka is started, and what was there is all that is there then."""
+    (folder / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name} is there and is not this command's; name another folder"):
+        role_files(folder).__enter__()
+    assert content(folder) == {"notes": "mine", name: "mine"}
+
+
+def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    """It would lead a password elsewhere."""
+    (folder / "camera.password").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"camera\.password is there"):
+        role_files(folder).__enter__()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_a_killed_command_left_is_replaced(folder: Path) -> None:
+    """Whose lock is gone with it; modes of before are not kept."""
+    with role_files(folder) as files:
+        files.write("127.0.0.1:1")
+        left = content(folder)
+    for name, text in left.items():
+        (folder / name).write_text(text)
+    (folder / "camera.password").chmod(0o644)
+    with role_files(folder) as files:
+        files.write("127.0.0.1:2")
+        assert content(folder)["camera.password"] != left["camera.password"]
+        assert stat.S_IMODE((folder / "camera.password").stat().st_mode) == 0o600
+    assert content(folder) == {"notes": "mine"}
+
+
+def test_two_commands_do_not_share_a_folder(folder: Path) -> None:
+    """The second is refused, and the first keeps its files."""
+    with role_files(folder) as files:
+        files.write("127.0.0.1:1")
+        held = content(folder)
+        with pytest.raises(InputError, match="another `lamppost kafka start --secured` that runs"):
+            role_files(folder).__enter__()
+        assert content(folder) == held
+    assert content(folder) == {"notes": "mine"}
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_a_folder_that_others_may_write_to_is_refused(folder: Path, mode: int) -> None:
+    """They could put an authority of theirs in the place of the one that is written."""
+    folder.chmod(mode)
+    with pytest.raises(InputError, match="may be written to by others"):
+        role_files(folder).__enter__()
+    assert content(folder) == {"notes": "mine"}
+
+
+def test_version_control_leaves_the_passwords_out(folder: Path) -> None:
+    """While they are there."""
+    with role_files(folder):
+        assert "*" in (folder / ".gitignore").read_text().splitlines()
+
+
+def test_only_what_was_written_is_removed(folder: Path) -> None:
+    """A file that has taken the name of one that was written is somebody's."""
+    with role_files(folder) as files:
+        files.write("127.0.0.1:1")
+        (folder / "new").write_text("mine")
+        (folder / "new").rename(folder / "ca.pem")
+    assert content(folder) == {"notes": "mine", "ca.pem": "mine"}
+
+
+def test_a_folder_that_is_removed_by_hand_is_no_error_at_the_end(tmp_path: Path) -> None:
+    """Nothing is left to remove."""
+    with role_files(tmp_path / "keys") as files:
+        files.write("127.0.0.1:1")
+        shutil.rmtree(tmp_path / "keys")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_that_cannot_be_removed_does_not_keep_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is told."""
+    unlink = Path.unlink
+
+    def stuck(file: Path, *, missing_ok: bool = False) -> None:
+        if file.name == "camera.toml":
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(file))
+        unlink(file, missing_ok)
+
+    with pytest.raises(PermissionError), role_files(folder) as files:
+        files.write("127.0.0.1:1")
+        monkeypatch.setattr(Path, "unlink", stuck)
+    assert list(content(folder)) in (["notes", "camera.toml"], ["camera.toml", "notes"])
