@@ -276,10 +276,10 @@ def test_a_right_beyond_the_roles_is_named_and_is_no_success(protected: Protecte
 
 
 def test_other_principals_get_the_rights_of_a_role(protected: Protected, lamppost: Lamppost) -> None:
-    """Named by an option, several for one role; groups and runs by how they begin."""
+    """Named by an option, several for one role; groups and runs by how they begin. Who had the role before is told."""
     wanted = ("--acl-principal", "camera=User:cam-1", "--acl-principal", "camera=User:cam-2", "--acl-prefix", "city-")
-    code, out, _ = lamppost("topics", "create", "--acls", *wanted, "--settings", protected.file(ADMINISTRATOR))
-    assert code == 0
+    code, out, err = lamppost("topics", "create", "--acls", *wanted, "--settings", protected.file(ADMINISTRATOR))
+    assert (code, "allowed beyond the roles: User:camera may write topic frames. Kafka's" in err) == (1, True)
     lines = out.splitlines()
     assert lines[:2] == [f"camera: User:cam-{number} may write topic frames: made" for number in (1, 2)]
     assert "worker: User:worker may read group city-…: made" in lines

@@ -82,6 +82,11 @@ def test_what_goes_beyond_the_roles_is_found() -> None:
         Acl("User:worker", Kind.GROUP, "*", Operation.READ),
         Acl("User:*", Kind.CLUSTER, "kafka-cluster", "alter"),
         Acl("User:console", Kind.TOPIC, FRAMES, Operation.READ, host="10.0.0.1"),
+        Acl("User:worker", Kind.GROUP, "lamp", Operation.READ, prefixed=True),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "r", Operation.WRITE, prefixed=True),
+        Acl("User:console", Kind.GROUP, "south", Operation.DESCRIBE),
+        Acl("User:enroller", Kind.TOPIC, WATCHLIST, Operation.DESCRIBE_CONFIGS),
+        Acl("User:*", Kind.TOPIC, FRAMES, Operation.WRITE),
     ]
     assert beyond_roles([*DEFAULT, *beyond], DEFAULT) == beyond
 
@@ -94,6 +99,25 @@ def test_what_others_need_is_not_beyond() -> None:
         Acl("User:worker", Kind.TRANSACTIONAL_ID, "south.worker-", Operation.WRITE, prefixed=True),
     ]
     assert beyond_roles([*DEFAULT, *others], DEFAULT) == []
+
+
+def test_a_part_of_what_a_role_needs_is_not_beyond() -> None:
+    """From one host, of one run among those that begin so, or what reading and writing include."""
+    parts = [
+        Acl("User:camera", Kind.TOPIC, FRAMES, Operation.WRITE, host="10.0.0.1"),
+        Acl("User:camera", Kind.TOPIC, FRAMES, Operation.DESCRIBE),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "run-7.worker-0", Operation.WRITE),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "run-7.worker-", Operation.DESCRIBE, prefixed=True),
+        Acl("User:worker", Kind.GROUP, "south", Operation.DESCRIBE),
+    ]
+    assert beyond_roles([*DEFAULT, *parts], DEFAULT) == []
+
+
+@pytest.mark.parametrize("principals", [[], ["User:cam-1"]])
+def test_what_a_role_was_allowed_before_it_was_taken_away_is_beyond(principals: list[str]) -> None:
+    """Of a principal that the settings no longer name."""
+    wanted = [acl for _, acl in wanted_acls(Settings.model_validate({"kafka": {"acls": {"camera": principals}}}))]
+    assert beyond_roles([*DEFAULT, *wanted], wanted) == [FIRST]
 
 
 def test_a_principal_of_two_roles_has_the_rights_of_both() -> None:
