@@ -57,7 +57,7 @@ def wanted_acls(settings: Settings) -> list[tuple[str, Acl]]:
 
 
 def beyond_roles(found: Iterable[Acl], wanted: Iterable[Acl]) -> list[Acl]:
-    """Those of `found` that allow what is not wanted to a principal of `wanted`, to a role's default one, or to everybody.
+    """Those of `found` that allow what is not wanted to a principal of `wanted`, a role's default one, or everybody.
 
     A part of what is wanted is not beyond it: from one host, or to describe what may be read or written. The same on a
     group or on transactional ids of another name is left out, as another run may need it, but not what has more names

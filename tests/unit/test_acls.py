@@ -8,6 +8,7 @@ from pipeline.catalog.roles import AUDITOR, CAMERA, CONSOLE, ENROLLER, ROLES, WO
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST
 from pipeline.cli import main
 from pipeline.errors import SettingsError
+from pipeline.runtime import acls, topics
 from pipeline.runtime.acls import beyond_roles, wanted_acls
 from pipeline.runtime.composition import transactional_id
 from pipeline.runtime.names import new_run_name
@@ -140,6 +141,26 @@ def test_a_principal_that_is_none_is_refused(value: str, said: str) -> None:
     assert "kafka.acls.camera" in str(raised.value)
     named = Settings.model_validate({"kafka": {"acls": {"camera": ["User:CN=a,OU=b"]}}})
     assert named.kafka.acls.camera == ("User:CN=a,OU=b",)
+
+
+def test_topics_that_differ_do_not_hide_what_is_allowed_beyond_the_roles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are said in the one line."""
+    for job, name, answer in (
+        (acls, "create", []),
+        (acls, "excess", [Acl("User:camera", Kind.TOPIC, FRAMES, Operation.READ)]),
+        (topics, "create", []),
+        (topics, "differences", [topics.Line(FRAMES, topics.DRIFT, "partitions=4, 8 wanted")]),
+    ):
+        monkeypatch.setattr(job, name, lambda _, answer=answer: answer)
+    monkeypatch.setattr(sys, "argv", ["lamppost", "topics", "create", "--brokers", "127.0.0.1:1", "--acls"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    err = capsys.readouterr().err
+    assert (ended.value.code, err.count("\n")) == (1, 1)
+    assert "frames has partitions=4, 8 wanted. " in err
+    assert "allowed beyond the roles: User:camera may read topic frames. " in err
 
 
 @pytest.mark.parametrize(
