@@ -66,7 +66,7 @@ def _kafka(settings: Settings) -> list[Finding]:
 
 
 def judge_broker_settings(brokers: Mapping[int, Mapping[str, str] | BrokerError]) -> list[Finding]:
-    """A warning for each setting on which a promise of Lamppost depends, and for each broker that does not tell its.
+    """A warning for each setting on which a promise of Lamppost depends, and for each broker whose are not known.
 
     `brokers` has each one's settings by its id, or why they are not known.
     """

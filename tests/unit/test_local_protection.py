@@ -4,15 +4,18 @@ import errno
 import ipaddress
 import shutil
 import stat
+import time
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pipeline.errors import InputError
-from pipeline.local import broker
+from pipeline.errors import InputError, ResourceError
+from pipeline.local import broker, protection
 from pipeline.local.broker import Place
 from pipeline.local.certificates import Authority, Identity
 from pipeline.local.protection import NODE, Protection
@@ -68,13 +71,40 @@ def test_every_listener_of_a_protected_node_asks_who_is_there() -> None:
 
 def test_no_password_is_in_the_settings_of_the_nodes_and_each_user_has_its_own() -> None:
     """They reach Kafka over a connection."""
-    protection = Protection("admin", ["camera", "worker"])
-    settings = str(protection.broker_settings())
-    assert list(protection.passwords) == ["admin", "camera", "worker"]
-    assert len(set(protection.passwords.values())) == 3
-    assert not any(password in settings for password in protection.passwords.values())
-    assert protection.client_properties("camera")["sasl.password"] == protection.passwords["camera"]
-    assert not any(password in repr(protection) for password in protection.passwords.values())
+    protected = Protection("admin", ["camera", "worker"])
+    settings = str(protected.broker_settings())
+    assert list(protected.passwords) == ["admin", "camera", "worker"]
+    assert len(set(protected.passwords.values())) == 3
+    assert not any(password in settings for password in protected.passwords.values())
+    assert protected.client_properties("camera")["sasl.password"] == protected.passwords["camera"]
+    assert not any(password in repr(protected) for password in protected.passwords.values())
+
+
+class SilentAdmin:
+    """A client whose question nobody answers."""
+
+    timeouts: ClassVar[list[float]] = []
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def alter_user_scram_credentials(self, wanted: list[Any], *, request_timeout: float) -> dict[str, Future[None]]:
+        self.timeouts.append(request_timeout)
+        return {each.user: Future() for each in wanted}
+
+
+def test_making_users_keeps_to_the_deadline_and_notices_a_node_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own time-out is a minute, which the start may not have left."""
+    monkeypatch.setattr(protection, "AdminClient", SilentAdmin)
+    looks = iter([True, True, False])
+
+    def require_running() -> None:
+        if not next(looks):
+            raise ResourceError("the local Kafka ended")
+
+    with pytest.raises(ResourceError, match="the local Kafka ended"):
+        Protection("admin", []).admit_users("n:1", ["a:1"], time.monotonic() + 5.0, require_running)
+    (timeout,) = SilentAdmin.timeouts
+    assert 0.0 < timeout <= 5.0
 
 
 def modes(folder: Path) -> set[int]:
@@ -84,8 +114,8 @@ def modes(folder: Path) -> set[int]:
 def test_role_files_are_settings_of_this_user_alone_and_go_with_the_block(tmp_path: Path) -> None:
     """What `--settings` takes: every value is right where a path has quotes and blanks."""
     folder = tmp_path / 'a "b" c'
-    protection = Protection("admin", ["camera"])
-    with RoleFiles(folder, protection) as files:
+    protected = Protection("admin", ["camera"])
+    with RoleFiles(folder, protected) as files:
         written = files.write("127.0.0.1:1,127.0.0.1:2")
         assert [file.name for file in written] == ["admin.toml", "camera.toml"]
         assert (modes(folder), stat.S_IMODE(folder.stat().st_mode)) == ({0o600}, 0o700)
@@ -93,11 +123,11 @@ def test_role_files_are_settings_of_this_user_alone_and_go_with_the_block(tmp_pa
         assert kafka.brokers == "127.0.0.1:1,127.0.0.1:2"
         properties = kafka.security.client_properties()
         assert properties.pop("ssl.ca.location") == str(folder / "ca.pem")
-        assert (folder / "ca.pem").read_text() == protection.authority
-        expected = protection.client_properties("camera")
+        assert (folder / "ca.pem").read_text() == protected.authority
+        expected = protected.client_properties("camera")
         del expected["ssl.ca.pem"]
         assert properties == expected
-        assert protection.passwords["camera"] not in (folder / "camera.toml").read_text()
+        assert protected.passwords["camera"] not in (folder / "camera.toml").read_text()
     assert list(tmp_path.iterdir()) == []
 
 
