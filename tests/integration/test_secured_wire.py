@@ -190,6 +190,19 @@ def test_a_camera_publishes_with_its_producer(protected: Protected) -> None:
     producer.close()
 
 
+@pytest.mark.parametrize("role", ["worker", "console"])
+def test_cameras_that_may_not_publish_end_with_the_reason(
+    protected: Protected, lamppost: Lamppost, tmp_path: Path, role: str
+) -> None:
+    """They see the topic, one may write to others, and none of their frames arrives."""
+    (tmp_path / "1.jpg").write_bytes(jpeg())
+    begun = time.monotonic()
+    code, _, err = lamppost("cameras", str(tmp_path), "--loop", "--seconds", "60", "--settings", protected.file(role))
+    assert time.monotonic() - begun < BOUND_SECONDS
+    assert code == 4, err
+    assert "authorization failed" in err
+
+
 def test_a_camera_is_told_the_partitions_and_an_enroller_that_it_may_not_see_them(protected: Protected) -> None:
     """Of all that Kafka knows of the topic this is what a camera needs."""
     assert partitions_of_frames(protected.connection("camera")) == 4
