@@ -58,7 +58,7 @@ def start(
 
 
 class _End:
-    """Notes signals that ask for the end; one that is ignored at the start, as SIGHUP is under nohup, stays so."""
+    """Notes signals that ask for the end; SIGHUP, if it is ignored at the start as under nohup, stays so."""
 
     def __init__(self) -> None:
         self.wanted = threading.Event()
@@ -78,7 +78,7 @@ class _End:
 
     def __enter__(self) -> Self:
         for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -64,7 +64,7 @@ class RoleFiles:
                     f"name another folder, or `chmod go-w` this one"
                 )
             for name in self._take(undo):
-                (self._folder / name).unlink()
+                (self._folder / name).unlink(missing_ok=True)
             self._removal = undo.pop_all()
         return self
 
@@ -76,11 +76,13 @@ class RoleFiles:
     def _take(self, undo: ExitStack) -> list[str]:
         """Mark the folder; returns the names of what a command that was killed left there."""
         mark, there = self._folder / MARK, [name for name in self._names if os.path.lexists(self._folder / name)]
+        if odd := next((name for name in there if not _is_plain(self._folder / name)), None):
+            raise _not_ours(self._folder / odd)
         try:
             opened = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
             left = False
         except FileExistsError:
-            left = mark.is_file() and not mark.is_symlink() and mark.read_bytes() == MARK_TEXT.encode()
+            left = _is_plain(mark) and mark.read_bytes() == MARK_TEXT.encode()
             if not left:
                 raise _not_ours(mark) from None
             opened = os.open(mark, os.O_RDWR | os.O_NOFOLLOW)
@@ -91,9 +93,8 @@ class RoleFiles:
                 f"name another folder"
             )
         undo.callback(_remove, mark, _identity(opened))
-        for name in there:
-            if not left or not stat.S_ISREG((self._folder / name).lstat().st_mode):
-                raise _not_ours(self._folder / name)
+        if there and not left:
+            raise _not_ours(self._folder / there[0])
         os.pwrite(opened, MARK_TEXT.encode(), 0)
         return there
 
@@ -103,6 +104,10 @@ class RoleFiles:
             self._removal.callback(_remove, file, _identity(opened.fileno()))
             opened.write(text)
         return file
+
+
+def _is_plain(file: Path) -> bool:
+    return file.is_file() and not file.is_symlink()
 
 
 def _identity(opened: int) -> tuple[int, int]:
