@@ -1,8 +1,9 @@
 """Whether pictures and removed templates leave the brokers' files in time: `python -m loadtest.deletion`.
 
-A local Kafka gets the catalogue's topics, and the broker settings that are the slowest which `lamppost doctor` lets
-pass. Canaries, random bytes inside frames and as templates, are published as cameras and the watchlist's commands do,
-looked for in every file of the brokers until they are found, and then until they are not:
+A local Kafka gets the catalogue's topics, and how often its brokers look for what to delete and to compact is the
+slowest that `lamppost doctor` lets pass. Canaries, random bytes inside frames and as templates, are published with the
+producers and the encodings of cameras and of the watchlist's commands, looked for in every file of the brokers until
+they are found, and then until they are not:
 
 - in frames on a partition that others follow on, at a steady rate, and on one that falls silent after them,
 - in templates that are removed from a list on which nothing else happens: some just before a heartbeat that comes too

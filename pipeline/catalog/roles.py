@@ -96,8 +96,8 @@ CONSOLE: Final = Role(
 )
 AUDITOR: Final = Role(
     "auditor",
-    "`lamppost topics show`, `lamppost doctor`: holds receipts against the log and settings against the design, and "
-    "sees no frame, no template and nobody's alert",
+    "`lamppost topics show`, `lamppost topics check`, `lamppost doctor`: holds receipts against the log and settings "
+    "against the design, and sees no frame, no template and nobody's alert",
     (
         Right(Kind.TOPIC, CUSTODY, (_R, _C), "read the receipts"),
         Right(Kind.TOPIC, DEAD_LETTERS, (_R, _C), "read what was set aside, and why; it holds no payload"),

@@ -96,6 +96,8 @@ TOPICS: Final = (
             "min.cleanable.dirty.ratio": "0.01",
             "delete.retention.ms": str(60 * SECOND_MS),
             "file.delete.delay.ms": str(1 * SECOND_MS),
+            # by the clients' clocks, one that is ahead would put off both
+            "message.timestamp.type": "LogAppendTime",
         },
         partitions=1,
         key="entry id",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.catalog.roles import ROLES
-from pipeline.errors import LamppostError, SettingsError
+from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
@@ -51,11 +51,10 @@ def create_acls(settings: "Settings") -> None:
         typer.echo(f"{role}: {acl}: {'made' if made else 'was there'}")
 
 
-def check_excess(settings: "Settings") -> None:
-    """Raise LamppostError if more is allowed than the roles need."""
+def excess_told(settings: "Settings") -> str:
+    """What is allowed beyond what the roles need, and what to do about it; empty if nothing is."""
     from pipeline.runtime import acls as job
 
-    if beyond := job.excess(settings):
-        raise LamppostError(
-            f"allowed beyond the roles: {'; '.join(map(str, beyond))}. Kafka's kafka-acls.sh --remove takes it away"
-        )
+    if not (beyond := job.excess(settings)):
+        return ""
+    return f"allowed beyond the roles: {'; '.join(map(str, beyond))}. Kafka's kafka-acls.sh --remove takes it away"

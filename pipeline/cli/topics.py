@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.cli.acls import AclPrefix, AclPrincipals, Acls, acl_options, check_excess, create_acls
+from pipeline.cli.acls import AclPrefix, AclPrincipals, Acls, acl_options, create_acls, excess_told
 from pipeline.cli.options import Brokers, Partitions, Replication, SettingsFile, Verbose, examples, settings_of
 from pipeline.errors import LamppostError
 
@@ -51,15 +51,18 @@ def create(
         create_acls(settings)
     for topic, made in job.create(settings):
         typer.echo(f"{topic} made" if made else f"{topic} was there")
+    wrong = []
     if differences := job.differences(settings):
         said = "; ".join(f"{line.topic} has {line.found}" for line in differences)
-        raise LamppostError(
+        wrong.append(
             f"{said}. Kafka's kafka-topics.sh --alter adds partitions (nothing takes them away), kafka-configs.sh "
             f"--alter changes a setting and kafka-reassign-partitions.sh the replicas; or delete the topic, with what "
             f"it holds, and create it again"
         )
-    if acls:
-        check_excess(settings)
+    if acls and (excess := excess_told(settings)):
+        wrong.append(excess)
+    if wrong:
+        raise LamppostError(". ".join(wrong))
 
 
 @app.command(

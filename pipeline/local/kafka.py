@@ -204,10 +204,15 @@ class LocalKafka:
         if self._protection is None:
             return
         try:
-            self._protection.admit_users(self._serving(), [place.address for place in self._places], deadline)
+            addresses = [place.address for place in self._places]
+            self._protection.admit_users(self._serving(), addresses, deadline, self._require_running)
         except ResourceError:
             self.stop()
             raise
+
+    def _require_running(self) -> None:
+        if ended := next((node for node in self.nodes.values() if not node.alive()), None):
+            raise ResourceError(f"the local Kafka ended while it was starting: {ended.last_log_line()}")
 
     def _launch(self, distribution: Distribution) -> None:
         where = tempfile.gettempdir()

@@ -7,7 +7,8 @@ any, and no password is ever in a command line, in the formatted storage or in t
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent import futures
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -92,19 +93,23 @@ class Protection:
             "super.users": f"User:CN={NODE};User:{self.administrator}",
         }
 
-    def admit_users(self, nodes: str, addresses: Iterable[str], deadline: float) -> None:
+    def admit_users(
+        self, nodes: str, addresses: Iterable[str], deadline: float, require_running: Callable[[], None]
+    ) -> None:
         """Give Kafka the users' passwords and wait until every node goes by them, by `deadline` of the monotonic clock.
 
-        `nodes` are the addresses of the nodes' own listeners, `addresses` those for clients. Raises ResourceError.
+        `nodes` are the addresses of the nodes' own listeners, `addresses` those for clients; `require_running` raises
+        if a node has ended. Raises ResourceError.
         """
-        self._make_users(nodes)
+        self._make_users(nodes, deadline, require_running)
         for address in addresses:
             while not self._lets_in(address):
+                require_running()
                 if time.monotonic() >= deadline:
                     raise ResourceError(f"the local Kafka at {address} lets no user in")
                 time.sleep(LOOK_SECONDS)
 
-    def _make_users(self, nodes: str) -> None:
+    def _make_users(self, nodes: str, deadline: float, require_running: Callable[[], None]) -> None:
         admin = AdminClient({"bootstrap.servers": nodes, **self.node_properties()}, logger=SILENT)
         stretched = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
         wanted: list[UserScramCredentialAlteration] = [
@@ -112,8 +117,12 @@ class Protection:
             for user, password in self._passwords.items()
         ]
         try:
-            for made in admin.alter_user_scram_credentials(wanted).values():
-                made.result()
+            seconds = max(deadline - time.monotonic(), LOOK_SECONDS)
+            made = admin.alter_user_scram_credentials(wanted, request_timeout=seconds).values()
+            while futures.wait(made, LOOK_SECONDS).not_done:
+                require_running()
+            for each in made:
+                each.result()
         except KafkaException as error:
             raise ResourceError(f"the local Kafka at {nodes} takes no users: {error}") from error
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from pipeline.catalog.roles import MADE_NAMES, ROLES, WORKER_IDS, Kind, Right
+from pipeline.catalog.roles import MADE_NAMES, READER_GROUP, ROLES, WORKER_IDS, Kind, Operation, Right
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
-from pipeline.streams.acls import CLUSTER, Acl, AclAdmin
+from pipeline.runtime.settings_kafka import Acls
+from pipeline.streams.acls import ANY_HOST, CLUSTER, Acl, AclAdmin
 from pipeline.streams.probe import probe
 
 EVERYBODY: Final = "User:*"
+EVERY_NAME: Final = "*"
+DEFAULT_PRINCIPALS: Final = tuple(who for role in ROLES for who in getattr(Acls(), role.name))
+"""Known to be a role's even where the settings have taken the role from them."""
 OF_RUNS: Final = frozenset({Kind.GROUP, Kind.TRANSACTIONAL_ID})
 """Kinds of which another run may need others."""
 
@@ -53,20 +57,40 @@ def wanted_acls(settings: Settings) -> list[tuple[str, Acl]]:
 
 
 def beyond_roles(found: Iterable[Acl], wanted: Iterable[Acl]) -> list[Acl]:
-    """Those of `found` that allow a principal of `wanted`, or everybody, what is not wanted.
+    """Those of `found` that allow what is not wanted to a principal of `wanted`, a role's default one, or everybody.
 
-    The same on a group or on transactional ids of another name is left out: another run may need it.
+    A part of what is wanted is not beyond it: from one host, or to describe what may be read or written. The same on a
+    group or on transactional ids of another name is left out, as another run may need it, but not what has more names
+    than are wanted.
     """
-    needed = set(wanted)
-    principals = {acl.principal for acl in needed} | {EVERYBODY}
-    of_runs = {(acl.principal, acl.kind, acl.operation) for acl in needed if acl.kind in OF_RUNS}
+    needed: dict[str, list[Acl]] = {EVERYBODY: [], **{who: [] for who in DEFAULT_PRINCIPALS}}
+    for acl in wanted:
+        needed.setdefault(acl.principal, []).append(acl)
     return [
         acl
         for acl in found
-        if acl.principal in principals
-        and acl not in needed
-        and (acl.name == "*" or (acl.principal, acl.kind, acl.operation) not in of_runs)
+        if acl.principal in needed
+        and not any(_covers(each, acl) or _of_another_run(each, acl) for each in needed[acl.principal])
     ]
+
+
+def _covers(wanted: Acl, acl: Acl) -> bool:
+    """Whether `wanted` allows its principal all that `acl` does."""
+    names = acl.name.startswith(wanted.name) if wanted.prefixed else (acl.name, acl.prefixed) == (wanted.name, False)
+    return names and _includes(wanted, acl) and wanted.host in (ANY_HOST, acl.host)
+
+
+def _of_another_run(wanted: Acl, acl: Acl) -> bool:
+    """Whether `acl` may be to another run what `wanted` is to this one: the same, and on none of its names."""
+    of_run = wanted.kind in OF_RUNS and wanted.name != READER_GROUP
+    shared = acl.name == EVERY_NAME or (acl.prefixed and wanted.name.startswith(acl.name))
+    return of_run and not shared and _includes(wanted, acl)
+
+
+def _includes(wanted: Acl, acl: Acl) -> bool:
+    """Whether operation and kind of `acl` are among those of `wanted`."""
+    described = acl.operation is Operation.DESCRIBE and wanted.operation in (Operation.READ, Operation.WRITE)
+    return acl.kind == wanted.kind and (acl.operation == wanted.operation or described)
 
 
 def _acls(principal: str, right: Right, settings: Settings) -> list[Acl]:

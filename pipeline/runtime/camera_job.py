@@ -113,17 +113,23 @@ class CameraJob:
 
         Cameras that are not prepared or connected in time start when they are, and all of their instants move with
         the start: nothing was intended while there was no camera. Returns when every frame is acknowledged or counted
-        as failed. Raises BrokerError if Kafka stays away, and InputError if a file can't be read further.
+        as failed. Raises BrokerError if Kafka stays away, or lets no frame in for want of an ACL, and InputError if a
+        file can't be read further.
         """
         producer, patience = self._producer, Patience()
         if producer is None:
             raise RuntimeError("run() before connect()")
+
+        def tick() -> None:
+            producer.require_allowed()
+            patience.check(producer.sent, producer.failed, producer.unreachable_for, producer.trouble)
+
         fleet = self._fleet = Fleet(
             placed(self._plan.cameras, self._sources, partitions),
             producer,
             camera_run=self._camera_run,
             telemetry=self._telemetry,
-            tick=lambda: patience.check(producer.sent, producer.failed, producer.unreachable_for, producer.trouble),
+            tick=tick,
         )
         if self.stopping:
             fleet.stop()
@@ -134,6 +140,7 @@ class CameraJob:
             self._state = "draining"
         finally:
             fleet.finish(self._drain_seconds if self._state == "draining" else 0.0)
+        producer.require_allowed()  # what was refused last is known now
         self._state = "ended"
 
     def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:

@@ -8,9 +8,11 @@ from pipeline.errors import BrokerError, ClusterError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.doctor_checks import Finding, Status
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.topics import DRIFT, MISSING, lines_of
+from pipeline.runtime.topics import CONFIGS_ADVICE, DRIFT, MISSING, lines_of
 from pipeline.runtime.words import counted
+from pipeline.streams.client import is_denied
 from pipeline.streams.deletion import BrokerAdvice, broker_advice
+from pipeline.streams.drift import TopicState
 from pipeline.streams.probe import probe
 from pipeline.streams.topics import TopicAdmin
 
@@ -56,25 +58,25 @@ def _kafka(settings: Settings) -> list[Finding]:
         info = probe(connection)
         info.require(settings.kafka.group_protocol)
     except BrokerError as error:
-        return [Finding("Kafka", Status.FAIL, str(error), "start it, or correct --brokers and kafka.security")]
+        return [Finding("Kafka", Status.FAIL, str(error))]  # which says what to do
     release = f"release {info.release} or later" if info.release else "of an unknown release"
     found = Finding("Kafka", Status.OK, f"{release} at {info.brokers}, {counted(info.nodes, 'broker')}")
     admin = TopicAdmin(connection)
-    return [found, *_broker_settings(admin), *_topics(admin)]
+    return [found, *judge_broker_settings(admin.broker_settings()), *judge_topics(admin.describe(TOPICS))]
 
 
-def _broker_settings(admin: TopicAdmin) -> list[Finding]:
-    try:
-        settings = admin.broker_settings()
-    except BrokerError as error:
-        return [Finding("broker settings", Status.WARN, str(error), "allow this user DescribeConfigs on the cluster")]
-    return judge_broker_settings(settings)
+def judge_broker_settings(brokers: Mapping[int, Mapping[str, str] | BrokerError]) -> list[Finding]:
+    """A warning for each setting on which a promise of Lamppost depends, and for each broker whose are not known.
 
-
-def judge_broker_settings(brokers: Mapping[int, Mapping[str, str]]) -> list[Finding]:
-    """A warning for each setting on which a promise of Lamppost depends; settings of each broker, by its id."""
+    `brokers` has each one's settings by its id, or why they are not known.
+    """
     having: dict[BrokerAdvice, list[int]] = {}
+    unknown = []
     for number, settings in brokers.items():
+        if isinstance(settings, BrokerError):
+            advised = CONFIGS_ADVICE if is_denied(settings) else ""
+            unknown.append(Finding("broker settings", Status.WARN, f"broker {number} unknown: {settings}", advised))
+            continue
         for advice in broker_advice(settings):
             having.setdefault(advice, []).append(number)
     warnings = [
@@ -86,7 +88,9 @@ def judge_broker_settings(brokers: Mapping[int, Mapping[str, str]]) -> list[Find
         )
         for advice, numbers in having.items()
     ]
-    return warnings or [Finding("broker settings", Status.OK, "deletion and take-over are as quick as promised")]
+    return warnings + unknown or [
+        Finding("broker settings", Status.OK, "deletion and take-over are as quick as promised")
+    ]
 
 
 def _on(numbers: Sequence[int], brokers: int) -> str:
@@ -94,12 +98,13 @@ def _on(numbers: Sequence[int], brokers: int) -> str:
     return "" if len(numbers) == brokers else f" on broker {', '.join(map(str, numbers))}"
 
 
-def _topics(admin: TopicAdmin) -> list[Finding]:
-    lines = [line for state in admin.describe(TOPICS) for line in lines_of(state)]
+def judge_topics(states: Sequence[TopicState]) -> list[Finding]:
+    """A warning for each topic that is missing, and for each way in which one differs."""
     advice = {MISSING: "lamppost topics create", DRIFT: "lamppost topics check says what it means; alter the setting"}
     warnings = [
         Finding("topics", Status.WARN, f"{line.topic}: {line.found}", advice[line.status])
-        for line in lines
-        if line.status in advice
+        for state in states
+        # the first line of a topic that is there says how large it is
+        for line in lines_of(state)[1 if state.exists else 0 :]
     ]
-    return warnings or [Finding("topics", Status.OK, f"{len(lines)} as designed")]
+    return warnings or [Finding("topics", Status.OK, f"{len(states)} as designed")]

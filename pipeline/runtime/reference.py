@@ -220,7 +220,8 @@ broker 2   drift  log.retention.check.interval.ms  300000   at most 10000  expir
 
 Where the output is no terminal, columns are separated by tabs. Partitions are compared if a number is given
 (`--partitions`, `run.partitions`), replicas with `--replication` or `kafka.replication` if that is set. A broker whose
-settings this user may not read (DescribeConfigs on the cluster) is `unknown` and ends with code 1 as well.
+settings this user may not read (DescribeConfigs on the cluster), or that does not answer, is `unknown` and ends with
+code 1 as well.
 """
 _TOPICS_REPLICATION = """## Replication
 

@@ -10,6 +10,10 @@ from pipeline.runtime.settings_section import Count, Names, Section
 
 CA_PROBE: Final = Path("probe")
 """As `ca_file`, has librdkafka look in the places where systems keep certificates."""
+CREDENTIALS: Final = ("mechanism", "username", "password", "password_file")
+"""Settings that only a protocol with SASL uses."""
+CERTIFICATES: Final = ("ca_file", "certificate_file", "key_file", "key_password")
+"""Settings that only a protocol with TLS uses."""
 
 
 class Security(Section):
@@ -44,7 +48,18 @@ class Security(Section):
             )
         if self.password is not None and self.password_file is not None:
             raise ValueError("password and password_file are both set; keep one of them")
+        # with another protocol the client would leave them out, and say nothing while all of it goes in clear
+        self._refuse_unused(CREDENTIALS, self.protocol.startswith("sasl_"), "sasl_ssl")
+        self._refuse_unused(CERTIFICATES, self.protocol in ("ssl", "sasl_ssl"), "ssl or sasl_ssl")
         return self
+
+    def _refuse_unused(self, names: tuple[str, ...], used: bool, protocol: str) -> None:
+        given = [name for name in names if getattr(self, name) is not None]
+        if given and not used:
+            raise ValueError(
+                f"{', '.join(given)} would not be used with protocol {self.protocol}; set protocol to {protocol}, "
+                f"or leave {'it' if len(given) == 1 else 'them'} out"
+            )
 
     def with_absolute_paths(self) -> Self:
         """With the paths of its files absolute: processes of a run have other working folders."""
@@ -75,7 +90,7 @@ class Security(Section):
         if self.password_file is None:
             return None
         try:
-            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            return self.password_file.read_text(encoding="utf-8").removesuffix("\n")  # which \r\n is read as
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"kafka.security.password_file={self.password_file} cannot be read ({error}); "

@@ -8,7 +8,7 @@ from pipeline.errors import BrokerError, SettingsError
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.words import counted
-from pipeline.streams.client import Connection
+from pipeline.streams.client import Connection, is_denied
 from pipeline.streams.deletion import BrokerAdvice, broker_advice, longest_stay_ms, pace_of, stay_told
 from pipeline.streams.drift import PARTITIONS, REPLICAS, Drift, TopicState
 from pipeline.streams.probe import probe
@@ -19,6 +19,8 @@ OK: Final = "ok"
 MISSING: Final = "missing"
 DRIFT: Final = "drift"
 UNKNOWN: Final = "unknown"
+CONFIGS_ADVICE: Final = "allow this user DescribeConfigs on the cluster"
+"""What to do if a broker may not be asked for its settings."""
 
 
 class Creation(NamedTuple):
@@ -88,14 +90,7 @@ def check(settings: Settings) -> list[Checked]:
     admin = TopicAdmin(connection)
     states = _described(admin, settings)
     found = [each for state in states for each in checked_topic(state)]
-    try:
-        brokers = admin.broker_settings()
-    except BrokerError as error:
-        advice = f"{error}; allow this user DescribeConfigs on the cluster"
-        return [
-            *found,
-            Checked("brokers", UNKNOWN, meaning=f"whether anything is deleted in time is not known: {advice}"),
-        ]
+    brokers = admin.broker_settings()
     return found + [each for number, told in brokers.items() for each in checked_broker(number, told, states)]
 
 
@@ -111,9 +106,14 @@ def checked_topic(state: TopicState) -> list[Checked]:
     ]
 
 
-def checked_broker(number: int, settings: Mapping[str, str], states: Sequence[TopicState]) -> list[Checked]:
+def checked_broker(
+    number: int, settings: Mapping[str, str] | BrokerError, states: Sequence[TopicState]
+) -> list[Checked]:
     """What there is to say of a broker's settings, with how long that makes what the topics hold stay there."""
     place = f"broker {number}"
+    if isinstance(settings, BrokerError):
+        why = f"{settings}; {CONFIGS_ADVICE}" if is_denied(settings) else str(settings)
+        return [Checked(place, UNKNOWN, meaning=f"whether it deletes in time is not known: {why}")]
     found = [
         Checked(place, DRIFT, each.setting, each.found, each.wanted, _meaning(each, states))
         for each in broker_advice(settings)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -73,10 +73,13 @@ class AclAdmin:
 
     def allowed(self) -> list[Acl]:
         """Everything that anybody is allowed; what is denied is left out."""
-        return _allowed(self._bindings(self._admin))
+        return _allowed(self._bindings())
 
     def allow(self, acls: Sequence[Acl]) -> None:
-        """Make `acls`, and wait until every broker goes by them."""
+        """Make `acls`, and wait until a broker that is asked goes by them; the client chooses which, and others follow.
+
+        A broker hears of new ACLs after the answer that they are made.
+        """
         if not acls:
             return
         wanted = [_binding(acl) for acl in acls]
@@ -86,26 +89,14 @@ class AclAdmin:
             except KafkaException as error:
                 raise self._error("making ACLs", error) from error
         until = time.monotonic() + ASK_SECONDS
-        for admin in self._each_broker():
-            while missing := set(acls).difference(_allowed(self._bindings(admin))):
-                if time.monotonic() >= until:
-                    raise BrokerError(f"Kafka at {self._connection.brokers}: made but not in force: {missing.pop()}")
-                self._admin.poll(RETRY_SECONDS)
+        while missing := set(acls).difference(_allowed(self._bindings())):
+            if time.monotonic() >= until:
+                raise BrokerError(f"Kafka at {self._connection.brokers}: made but not in force: {missing.pop()}")
+            self._admin.poll(RETRY_SECONDS)
 
-    def _each_broker(self) -> list[AdminClient]:
-        """A client for each broker, which hears of new ACLs after the answer that they are made."""
+    def _bindings(self) -> list[AclBinding]:
         try:
-            brokers = self._admin.list_topics(timeout=ASK_SECONDS).brokers.values()
-        except KafkaException as error:
-            raise self._error("connection", error) from error
-        return [
-            replace(self._connection, brokers=f"{each.host}:{each.port}").open(AdminClient, Notices(), {})
-            for each in brokers
-        ]
-
-    def _bindings(self, admin: AdminClient) -> list[AclBinding]:
-        try:
-            found: list[AclBinding] = admin.describe_acls(_EVERY, request_timeout=ASK_SECONDS).result()
+            found: list[AclBinding] = self._admin.describe_acls(_EVERY, request_timeout=ASK_SECONDS).result()
         except KafkaException as error:
             raise self._error("reading ACLs", error) from error
         return found

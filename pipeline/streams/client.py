@@ -126,8 +126,9 @@ class Notices:
         self._latest[error.code()] = error.str()
 
     def reached(self) -> None:
-        """Forget the outage: a broker has answered."""
+        """Forget the outage, and what was reported of it: a broker has answered."""
         self.down_since = None
+        self._latest.clear()
 
     def down_for(self) -> float:
         """Seconds since no broker is reachable, 0.0 while one is."""
@@ -152,6 +153,12 @@ def broker_error(brokers: str, doing: str, error: KafkaException | KafkaError, c
     kind = Fenced if kafka_error.code() in FENCED_CODES else BrokerError
     advice = f"; {DENIED_ADVICE}" if kafka_error.code() in DENIED_CODES else ""
     return kind(f"Kafka at {brokers}: {doing} failed: {cause or _reason(error)}{advice}")
+
+
+def is_denied(error: BrokerError) -> bool:
+    """Whether it is an ACL that is missing, and not Kafka that does not answer."""
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in DENIED_CODES
 
 
 def _kafka_error(error: KafkaException | KafkaError) -> KafkaError:

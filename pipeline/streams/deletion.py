@@ -187,23 +187,28 @@ def _by_retention(settings: Mapping[str, str], pace: Pace) -> float:
 
     An idle partition's active segment goes as well, since it is rolled when all of it has expired.
     """
-    ahead = 0.0
-    if settings.get(_TIMESTAMP, "CreateTime") != "LogAppendTime":
-        ahead = _forever(_ms(settings, "message.timestamp.after.max.ms", 3_600_000))
-    kept = _forever(_ms(settings, "retention.ms", 604_800_000)) + ahead
+    kept = _forever(_ms(settings, "retention.ms", 604_800_000)) + _ahead(settings)
     return kept + _ms(settings, "segment.ms", 604_800_000) + pace.check_interval_ms + _delay(settings)
 
 
 def _by_compaction(settings: Mapping[str, str], pace: Pace) -> float:
     """The removal has to be in a segment that is rolled, and only a later record rolls one: the heartbeat, if no other.
 
-    One that comes before the segment is old enough rolls nothing, and the next one does.
+    One that comes before the segment is old enough rolls nothing, and the next one does. How old it is goes by the
+    records' timestamps, and so does the lag.
     """
     if not pace.cleans:
         return float("inf")
     lag = max(_ms(settings, "max.compaction.lag.ms", 2**63 - 1), _ms(settings, "min.compaction.lag.ms", 0))
     rolled = _ms(settings, "segment.ms", 604_800_000) + HEARTBEAT_SECONDS * MS
-    return max(_forever(lag), rolled) + pace.cleaner_backoff_ms + _delay(settings)
+    return max(_forever(lag), rolled) + _ahead(settings) + pace.cleaner_backoff_ms + _delay(settings)
+
+
+def _ahead(settings: Mapping[str, str]) -> float:
+    """How far in the future a record's timestamp may be: not at all by the broker's clock."""
+    if settings.get(_TIMESTAMP, "CreateTime") == "LogAppendTime":
+        return 0.0
+    return _forever(_ms(settings, "message.timestamp.after.max.ms", 3_600_000))
 
 
 def _delay(settings: Mapping[str, str]) -> float:

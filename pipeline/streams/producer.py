@@ -6,7 +6,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.catalog.topics import RECORD_BYTES
-from pipeline.streams.client import Connection, Notices, broker_error
+from pipeline.errors import BrokerError
+from pipeline.streams.client import DENIED_CODES, Connection, Notices, broker_error
 
 QUEUE_KIB: Final = 64 * 1024
 DELIVERY_SECONDS: Final = 5.0
@@ -43,6 +44,7 @@ class FrameProducer:
         self._failed = 0
         self._waiting = 0
         self._refusal = ""
+        self._denied = False
         self._producer = connection.open(
             open_producer,
             self._notices,
@@ -110,7 +112,7 @@ class FrameProducer:
 
         Waits up to `timeout` seconds for a first acknowledgement. Raises BrokerError if the producer can't go on.
         """
-        self._producer.poll(timeout)
+        self._waited(self._producer.poll, timeout)
         if self._notices.fatal is not None:
             raise broker_error(self._brokers, f"publishing to {self._topic}", self._notices.fatal)
 
@@ -126,15 +128,30 @@ class FrameProducer:
             return f"Kafka at {self._brokers}: {self._notices.cause()}"
         return self._refusal
 
+    def require_allowed(self) -> None:
+        """Raise BrokerError if ACLs refuse the frames and none was ever acknowledged: none will be."""
+        if self._denied and not self._sent:
+            raise BrokerError(self._refusal)
+
     def flush(self, deadline: float) -> int:
         """Wait up to `deadline` seconds for what is under way; returns how many frames still are."""
-        self._producer.flush(deadline)
+        self._waited(self._producer.flush, deadline)
         return self._waiting
 
     def close(self) -> None:
         """Give up what is under way, count it as failed, and free the producer."""
         self._producer.purge()
-        self._producer.flush(1.0)
+        self._waited(self._producer.flush, 1.0)
+
+    def _waited(self, wait: Callable[[float], object], seconds: float) -> None:
+        """Wait, and keep for `serve` what ends the producer: the client raises that here rather than report it."""
+        try:
+            wait(seconds)
+        except KafkaException as error:
+            if not error.args[0].fatal():
+                raise
+            self._notices.note(error.args[0])
+            self._refused(error.args[0])
 
     def _note(self, error: KafkaError | None, _: Message) -> None:
         self._waiting -= 1
@@ -145,9 +162,12 @@ class FrameProducer:
             return
         self._failed += 1
         if error.code() not in _GIVEN_UP:
-            self._refusal = str(broker_error(self._brokers, f"publishing to {self._topic}", error)) + _ADVICE.get(
-                error.code(), ""
-            )
+            self._refused(error)
+
+    def _refused(self, error: KafkaError) -> None:
+        self._denied = error.code() in DENIED_CODES
+        advice = _ADVICE.get(error.code(), "")
+        self._refusal = f"{broker_error(self._brokers, f'publishing to {self._topic}', error)}{advice}"
 
     def _noting(self, on_delivery: Delivered) -> Callable[[KafkaError | None, Message], None]:
         def note(error: KafkaError | None, message: Message) -> None:

@@ -97,13 +97,19 @@ class TopicAdmin:
             )
         return len(found[name].partitions)
 
-    def broker_settings(self) -> dict[int, dict[str, str]]:
-        """The settings of every broker, by its id; BrokerError also if this user may not read them."""
+    def broker_settings(self) -> dict[int, dict[str, str] | BrokerError]:
+        """The settings of every broker by its id, or why it does not tell them: it has died, or this user may not ask.
+
+        Raises BrokerError if no broker answers.
+        """
         # each broker answers for itself, and the client asks for one in a call
-        return {
-            number: self._settings([ConfigResource(ResourceType.BROKER, str(number))])[str(number)]
-            for number in sorted(self._metadata().brokers)
-        }
+        return {number: self._settings_of_broker(str(number)) for number in sorted(self._metadata().brokers)}
+
+    def _settings_of_broker(self, number: str) -> dict[str, str] | BrokerError:
+        try:
+            return self._settings([ConfigResource(ResourceType.BROKER, number)])[number]
+        except BrokerError as error:
+            return error
 
     def _metadata(self) -> Any:
         try:

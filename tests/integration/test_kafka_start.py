@@ -59,7 +59,7 @@ def refused(address: tuple[str, int]) -> bool:
         return caller.connect_ex(address) != 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_serves_until_told_to_end_and_leaves_nothing(
     number: signal.Signals, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -120,6 +120,29 @@ def test_a_secured_one_writes_settings_for_each_role_and_takes_them_away(tmp_pat
     assert (process.returncode, err) == (0, "")
     assert not any(password in node + out for password in passwords)
     assert [*temporary.iterdir(), *tmp_path.glob("keys*")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_neither_a_signal_while_it_starts_nor_one_while_it_ends_leaves_anything(
+    number: signal.Signals, tmp_path: Path, eventually: Eventually
+) -> None:
+    """A terminal that is closed, and a service manager that repeats itself, among them."""
+    temporary, keys = tmp_path / "tmp", tmp_path / "keys"
+    temporary.mkdir()
+    with started(temporary, 0, "--secured", str(keys)) as process:
+        eventually(keys.exists, "the folder to be taken")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert [*temporary.iterdir(), *tmp_path.glob("keys*")] == []
+    with started(temporary, 0, "--secured", str(keys)) as process:
+        address_of(process)
+        process.send_signal(number)
+        eventually(lambda: not keys.exists(), "the files to go before Kafka does")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_number_of_nodes_without_a_use_is_one_clear_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pipeline.catalog.roles import AUDITOR, CAMERA, CONSOLE, ENROLLER, ROLES, WO
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST
 from pipeline.cli import main
 from pipeline.errors import SettingsError
+from pipeline.runtime import acls, topics
 from pipeline.runtime.acls import beyond_roles, wanted_acls
 from pipeline.runtime.composition import transactional_id
 from pipeline.runtime.names import new_run_name
@@ -82,6 +83,11 @@ def test_what_goes_beyond_the_roles_is_found() -> None:
         Acl("User:worker", Kind.GROUP, "*", Operation.READ),
         Acl("User:*", Kind.CLUSTER, "kafka-cluster", "alter"),
         Acl("User:console", Kind.TOPIC, FRAMES, Operation.READ, host="10.0.0.1"),
+        Acl("User:worker", Kind.GROUP, "lamp", Operation.READ, prefixed=True),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "r", Operation.WRITE, prefixed=True),
+        Acl("User:console", Kind.GROUP, "south", Operation.DESCRIBE),
+        Acl("User:enroller", Kind.TOPIC, WATCHLIST, Operation.DESCRIBE_CONFIGS),
+        Acl("User:*", Kind.TOPIC, FRAMES, Operation.WRITE),
     ]
     assert beyond_roles([*DEFAULT, *beyond], DEFAULT) == beyond
 
@@ -94,6 +100,25 @@ def test_what_others_need_is_not_beyond() -> None:
         Acl("User:worker", Kind.TRANSACTIONAL_ID, "south.worker-", Operation.WRITE, prefixed=True),
     ]
     assert beyond_roles([*DEFAULT, *others], DEFAULT) == []
+
+
+def test_a_part_of_what_a_role_needs_is_not_beyond() -> None:
+    """From one host, of one run among those that begin so, or what reading and writing include."""
+    parts = [
+        Acl("User:camera", Kind.TOPIC, FRAMES, Operation.WRITE, host="10.0.0.1"),
+        Acl("User:camera", Kind.TOPIC, FRAMES, Operation.DESCRIBE),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "run-7.worker-0", Operation.WRITE),
+        Acl("User:worker", Kind.TRANSACTIONAL_ID, "run-7.worker-", Operation.DESCRIBE, prefixed=True),
+        Acl("User:worker", Kind.GROUP, "south", Operation.DESCRIBE),
+    ]
+    assert beyond_roles([*DEFAULT, *parts], DEFAULT) == []
+
+
+@pytest.mark.parametrize("principals", [[], ["User:cam-1"]])
+def test_what_a_role_was_allowed_before_it_was_taken_away_is_beyond(principals: list[str]) -> None:
+    """Of a principal that the settings no longer name."""
+    wanted = [acl for _, acl in wanted_acls(Settings.model_validate({"kafka": {"acls": {"camera": principals}}}))]
+    assert beyond_roles([*DEFAULT, *wanted], wanted) == [FIRST]
 
 
 def test_a_principal_of_two_roles_has_the_rights_of_both() -> None:
@@ -116,6 +141,26 @@ def test_a_principal_that_is_none_is_refused(value: str, said: str) -> None:
     assert "kafka.acls.camera" in str(raised.value)
     named = Settings.model_validate({"kafka": {"acls": {"camera": ["User:CN=a,OU=b"]}}})
     assert named.kafka.acls.camera == ("User:CN=a,OU=b",)
+
+
+def test_topics_that_differ_do_not_hide_what_is_allowed_beyond_the_roles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are said in the one line."""
+    for job, name, answer in (
+        (acls, "create", []),
+        (acls, "excess", [Acl("User:camera", Kind.TOPIC, FRAMES, Operation.READ)]),
+        (topics, "create", []),
+        (topics, "differences", [topics.Line(FRAMES, topics.DRIFT, "partitions=4, 8 wanted")]),
+    ):
+        monkeypatch.setattr(job, name, lambda _, answer=answer: answer)
+    monkeypatch.setattr(sys, "argv", ["lamppost", "topics", "create", "--brokers", "127.0.0.1:1", "--acls"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    err = capsys.readouterr().err
+    assert (ended.value.code, err.count("\n")) == (1, 1)
+    assert "frames has partitions=4, 8 wanted. " in err
+    assert "allowed beyond the roles: User:camera may read topic frames. " in err
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_settings_are_listed_with_their_origin(
 ) -> None:
     """A line each, separated by tabs where the output is no terminal; secrets are not shown."""
     file = tmp_path / "city.toml"
-    file.write_text('[cameras]\nfps = 4\n[kafka.security]\npassword = "hush"\n', encoding="utf-8")
+    file.write_text('[cameras]\nfps = 4\n[kafka.security]\nproperties = {x = "hush"}\n', encoding="utf-8")
     code, out, _ = run(monkeypatch, capsys, "settings", "--settings", str(file))
     assert code == 0
     assert f"cameras.fps\t4.0\tfile {file}" in out.splitlines()

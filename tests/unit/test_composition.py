@@ -19,7 +19,10 @@ from pipeline.vision.decode import decode_jpeg
 def test_actors_find_the_files_of_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They work in another folder than the command."""
     monkeypatch.chdir(tmp_path)
-    plan = run_plan(Settings(kafka=Kafka(security=Security(password_file=Path("secret")))), "run")
+    plan = run_plan(
+        Settings(kafka=Kafka(security=Security(protocol="sasl_ssl", mechanism="PLAIN", password_file=Path("secret")))),
+        "run",
+    )
     for maker in (plan.make_worker, plan.make_shard, plan.heartbeat):
         assert maker.settings.kafka.security.password_file == tmp_path / "secret"
 

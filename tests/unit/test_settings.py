@@ -132,7 +132,10 @@ def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.
         ('[vision]\ndevice = "tpu"\n', ["vision.device='tpu'", "cuda:N"]),
         ("[kafka]\nbrokers = [1]\n", ["kafka.brokers=[1]", "string"]),
         ('[kafka]\nbrokers = ["a:1", "b"]\n', ["'b' is no HOST:PORT"]),
-        ('[kafka.security]\npassword_file = "/not/there"\n', ["kafka.security.password_file=/not/there", "no such"]),
+        (
+            '[kafka.security]\nprotocol = "sasl_ssl"\nmechanism = "PLAIN"\npassword_file = "/not/there"\n',
+            ["kafka.security.password_file=/not/there", "no such"],
+        ),
         ('[kafka]\nbrokers = "kafka"\n', ["kafka.brokers='kafka'", "HOST:PORT"]),
         ("[kafka]\nnodes = 2\n", ["kafka.nodes=2", "should be 1 or 3"]),
         ('[kafka]\nbrokers = "a:1,b:99999"\n', ["'b:99999'", "HOST:PORT"]),
@@ -215,7 +218,8 @@ def test_secrets_are_shown_neither_as_values_nor_in_errors(
 ) -> None:
     """Neither `lamppost settings`, nor a repr, nor a complaint holds one."""
     good = '{x = "hush"}' if field == "properties" else '"hush"'
-    resolved = resolve(file=toml(f"[kafka.security]\n{field} = {good}\n"))
+    protected = '[kafka.security]\nprotocol = "sasl_ssl"\nmechanism = "PLAIN"\n'
+    resolved = resolve(file=toml(f"{protected}{field} = {good}\n"))
     assert "hush" not in repr(resolved.rows()) + repr(resolved.settings) + resolved.settings.model_dump_json()
     monkeypatch.setenv("LAMPPOST_KAFKA__SECURITY__PROTOCOL", "sasl_ssl")
     assert "hush" not in refusal(file=toml(f"[kafka.security]\n{field} = {good}\n"))
@@ -223,6 +227,32 @@ def test_secrets_are_shown_neither_as_values_nor_in_errors(
     message = refusal(file=toml(f"[kafka.security]\n{field} = {wrong}\n"))
     assert "hush" not in message
     assert f"kafka.security.{field}=(secret)" in message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "unused", "wanted"),
+    [
+        *((protocol, name, "sasl_ssl") for protocol in ("plaintext", "ssl")
+          for name in ("mechanism", "username", "password", "password_file")),
+        *((protocol, name, "ssl or sasl_ssl") for protocol in ("plaintext", "sasl_plaintext")
+          for name in ("ca_file", "certificate_file", "key_file", "key_password")),
+    ],
+)  # fmt: skip
+def test_what_the_protocol_does_not_use_is_refused(protocol: str, unused: str, wanted: str, toml: WriteToml) -> None:
+    """Whoever sets a password or an authority takes the connection for protected; it would be in clear."""
+    lines = {"protocol": protocol, **({"mechanism": "PLAIN"} if protocol.startswith("sasl_") else {}), unused: "PLAIN"}
+    text = "".join(f'{name} = "{value}"\n' for name, value in lines.items())
+    message = refusal(file=toml(f"[kafka.security]\n{text}"))
+    assert f"{unused} would not be used with protocol {protocol}; set protocol to {wanted}, or leave it out" in message
+
+
+@pytest.mark.parametrize(("held", "password"), [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n")])
+def test_one_line_end_of_a_password_file_is_cut_off(held: str, password: str, tmp_path: Path) -> None:
+    """Editors add one; any other is the password's."""
+    secret = tmp_path / "password"
+    secret.write_text(held, encoding="utf-8", newline="")
+    security = Security(protocol="sasl_ssl", mechanism="PLAIN", password_file=secret)
+    assert security.client_properties()["sasl.password"] == password
 
 
 def test_security_reaches_the_client_under_its_own_names(tmp_path: Path) -> None:
@@ -248,8 +278,10 @@ def test_security_reaches_the_client_under_its_own_names(tmp_path: Path) -> None
 def test_files_of_the_connection_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers do not stand where the command does; a word of librdkafka's is no path."""
     monkeypatch.chdir(tmp_path)
-    security = Security(password_file=Path("secret"), key_file=Path("key.pem"), ca_file=Path("probe"))
-    found = security.with_absolute_paths()
+    found = Security(
+        protocol="sasl_ssl", mechanism="PLAIN",
+        password_file=Path("secret"), key_file=Path("key.pem"), ca_file=Path("probe"),
+    ).with_absolute_paths()  # fmt: skip
     assert (found.password_file, found.key_file) == (tmp_path / "secret", tmp_path / "key.pem")
     assert (found.ca_file, found.certificate_file) == (Path("probe"), None)
 
@@ -285,7 +317,12 @@ def test_the_printed_settings_file_sets_what_holds(toml: WriteToml) -> None:
 
 def test_the_printed_settings_file_holds_no_secret(toml: WriteToml) -> None:
     """It is meant to be shared."""
-    secret = resolve(file=toml('[kafka.security]\npassword = "hush"\nproperties = {x = "hush"}\n')).settings
+    secret = resolve(
+        file=toml(
+            '[kafka.security]\nprotocol = "sasl_ssl"\nmechanism = "PLAIN"\npassword = "hush"\n'
+            'properties = {x = "hush"}\n'
+        )
+    ).settings
     assert "hush" not in as_settings_file(secret)
 
 

@@ -43,6 +43,16 @@ def test_the_cause_of_a_failed_connection_is_the_one_that_tells_most() -> None:
     assert notices.cause() == "SASL authentication error: wrong"
 
 
+def test_an_outage_that_is_over_is_no_cause_of_the_next() -> None:
+    """A password that was refused once would be blamed for ever."""
+    notices = Notices()
+    notices.note(KafkaError(KafkaError._AUTHENTICATION, "wrong"))
+    notices.reached()
+    assert (notices.cause(), notices.telling()) == ("", None)
+    notices.note(KafkaError(KafkaError._TRANSPORT, "Disconnected"))
+    assert notices.cause() == "Disconnected"
+
+
 def test_a_property_that_librdkafka_does_not_know_is_a_wrong_setting() -> None:
     """The message names it."""
     with pytest.raises(SettingsError, match=r'No such configuration property: "no\.such"'):

@@ -55,6 +55,7 @@ def test_the_catalogue_has_no_problem_with_itself() -> None:
         (TEMPLATES, "max.compaction.lag.ms", "9223372036854775807", "removed templates stay in the files for ever"),
         (TEMPLATES, "min.compaction.lag.ms", "3600000", "up to 3,616 s"),
         (TEMPLATES, "segment.ms", "60000", "up to 106 s; 60 s are promised"),
+        (TEMPLATES, "message.timestamp.type", "CreateTime", "up to 3,651 s; 60 s are promised"),
         (TEMPLATES, "remote.storage.enable", "true", "removed templates are copied"),
         (BY_NAME["alerts"], "retention.ms", "-1", "records stay in the files for ever"),
     ],

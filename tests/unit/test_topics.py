@@ -1,15 +1,23 @@
 """What is shown of topics, and what the doctor says of the broker."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.catalog.topics import FRAMES, TOPICS, settings_of
 from pipeline.errors import BrokerError
+from pipeline.runtime import doctor_services
 from pipeline.runtime import topics as job
 from pipeline.runtime.doctor_checks import Status
-from pipeline.runtime.doctor_services import judge_broker_settings
+from pipeline.runtime.doctor_services import judge_broker_settings, judge_topics
 from pipeline.runtime.settings import Kafka, Settings
 from pipeline.runtime.topics import checked_broker, checked_topic, lines_of, topics_problem
+from pipeline.streams.client import broker_error
 from pipeline.streams.drift import Drift, TopicState
+from pipeline.streams.probe import PROTOCOL_ADVICE
+from pipeline.streams.topics import TopicAdmin
 
 DESIGNED = TopicState(FRAMES, "camera frames", exists=True, partitions=4, replicas=1)
 
@@ -78,23 +86,87 @@ def test_a_check_of_a_broker_says_how_long_what_the_topics_hold_stays_there() ->
     assert checked_broker(7, {}, there) == [("broker 7", "ok", "", "", "", "")]
 
 
-def test_a_broker_that_does_not_tell_its_settings_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it deletes in time cannot be said then."""
+def failure(code: int, reason: str) -> BrokerError:
+    """As a call of the admin client's raises it."""
+    try:
+        cause = KafkaException(KafkaError(code, reason))
+        raise broker_error("k:9092", "reading settings", cause) from cause
+    except BrokerError as error:
+        return error
 
-    class Silent:
+
+DENIED = failure(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "denied")
+DEAD = failure(KafkaError._TRANSPORT, "went away")
+
+
+def test_a_broker_that_does_not_tell_its_settings_is_no_success_and_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it deletes in time cannot be said then; only one that refuses wants a right."""
+
+    class Telling:
         def __init__(self, _: object) -> None: ...
 
         def describe(self, *_: object, **__: object) -> list[TopicState]:
             return [DESIGNED]
 
-        def broker_settings(self) -> dict[int, dict[str, str]]:
-            raise BrokerError("Kafka at k:9092: reading settings failed: CLUSTER_AUTHORIZATION_FAILED")
+        def broker_settings(self) -> dict[int, dict[str, str] | BrokerError]:
+            return {1: {}, 2: DEAD, 3: DENIED}
 
-    monkeypatch.setattr(job, "TopicAdmin", Silent)
+    monkeypatch.setattr(job, "TopicAdmin", Telling)
     monkeypatch.setattr(job, "probe", lambda _: None)
-    topic, brokers = job.check(Settings(kafka=Kafka(brokers="k:9092")))
-    assert (topic.state, brokers.place, brokers.state) == ("ok", "brokers", "unknown")
-    assert "CLUSTER_AUTHORIZATION_FAILED; allow this user DescribeConfigs" in brokers.meaning
+    topic, first, dead, denied = job.check(Settings(kafka=Kafka(brokers="k:9092")))
+    assert (topic.state, first[:2]) == ("ok", ("broker 1", "ok"))
+    assert (dead[:2], denied[:2]) == (("broker 2", "unknown"), ("broker 3", "unknown"))
+    assert "went away" in dead.meaning
+    assert ("DescribeConfigs" in dead.meaning, "DescribeConfigs" in denied.meaning) == (False, True)
+
+
+def test_the_doctor_tells_brokers_that_are_unknown_from_those_that_are_slow() -> None:
+    """What one answers is not lost with another, and none is as promised that did not answer."""
+    slow, dead, denied = judge_broker_settings({1: {"log.cleaner.enable": "false"}, 2: DEAD, 3: DENIED})
+    assert "log.cleaner.enable=false on broker 1" in slow.found
+    assert ("broker 2 unknown" in dead.found, dead.advice) == (True, "")
+    assert ("broker 3 unknown" in denied.found, "DescribeConfigs" in denied.advice) == (True, True)
+    assert [each.status for each in judge_broker_settings({1: DEAD})] == [Status.WARN]
+
+
+def test_a_broker_that_does_not_answer_is_known_by_its_error_and_the_next_is_asked() -> None:
+    """Its own, or none of the others' answers would be had."""
+
+    class Brokers(TopicAdmin):
+        def __init__(self) -> None: ...
+
+        def _metadata(self) -> Any:
+            return SimpleNamespace(brokers={2: None, 1: None})
+
+        def _settings(self, resources: list[Any]) -> dict[str, dict[str, str]]:
+            if resources[0].name == "1":
+                raise DEAD
+            return {resources[0].name: {"a": "b"}}
+
+    assert Brokers().broker_settings() == {1: DEAD, 2: {"a": "b"}}
+
+
+def test_the_doctor_warns_of_what_differs_and_not_of_how_large_a_topic_is() -> None:
+    """One warning for each thing to put right."""
+    drifted = TopicState(FRAMES, "", exists=True, partitions=4, replicas=1, drift=(Drift("retention.ms", "1", "2"),))
+    (finding,) = judge_topics([drifted, TopicState("alerts", "", exists=True, partitions=4, replicas=1)])
+    assert finding[1:3] == (Status.WARN, "frames: retention.ms=2, the design says 1")
+    (finding,) = judge_topics([TopicState(FRAMES, "", exists=False)])
+    assert (finding.status, finding.advice) == (Status.WARN, "lamppost topics create")
+    assert judge_topics([DESIGNED])[0].status is Status.OK
+
+
+def test_the_doctor_adds_no_advice_to_the_probes_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which knows what it met."""
+
+    def fail(_: object) -> None:
+        raise BrokerError(f"no; {PROTOCOL_ADVICE}")
+
+    monkeypatch.setattr(doctor_services, "probe", fail)
+    (_, check) = doctor_services.checks_of(Settings(kafka=Kafka(brokers="k:9092")))[1]
+    assert check() == [("Kafka", Status.FAIL, f"no; {PROTOCOL_ADVICE}", "")]
 
 
 def test_other_partitions_than_wanted_are_a_difference_and_no_breach_of_the_design() -> None:
