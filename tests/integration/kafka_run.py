@@ -93,7 +93,7 @@ At = Callable[[Moment], None]
 
 
 class Gate:
-    """Stops a worker at one kind of moment, until it is opened."""
+    """Stops a worker at one kind of moment while it is closed, as it is at first."""
 
     def __init__(self, moment: Moment) -> None:
         self._moment = moment
@@ -108,8 +108,12 @@ class Gate:
                 raise TimeoutError(f"stopped at {moment} and forgotten")
 
     def open(self) -> None:
-        """Let the worker go on, and stop it no more."""
+        """Let the worker go on."""
         self._opened.set()
+
+    def close(self) -> None:
+        """Stop the worker at its next moment."""
+        self._opened.clear()
 
 
 class WatchedProducer(Producer):
