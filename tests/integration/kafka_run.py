@@ -37,7 +37,17 @@ from pipeline.core.clocks import ClockTrust
 from pipeline.core.custody import Coverage, Spans
 from pipeline.core.pressure import Overload, Policy
 from pipeline.ports import Assigned, Outbox, Revoked
-from pipeline.records import Alert, ConsumedRecord, Frame, OutcomeRange, OutgoingRecord, Receipt, WatchlistEntry
+from pipeline.records import (
+    Alert,
+    ConsumedRecord,
+    Frame,
+    OutcomeRange,
+    OutgoingRecord,
+    Probes,
+    Receipt,
+    SearchResult,
+    WatchlistEntry,
+)
 from pipeline.streams.client import Connection, Notices
 from pipeline.streams.consumer import KafkaFrameSource
 from pipeline.streams.groups import begin_at
@@ -78,6 +88,8 @@ DRAIN_SECONDS = 10.0
 class Moment(Enum):
     """Where a worker can be stopped."""
 
+    SEARCHED = auto()
+    """The faces of a batch have been searched, and whether it is still this worker's is not looked at yet."""
     DECIDED = auto()
     """A batch is decided on, and nothing of it is in Kafka yet."""
     UNCOMMITTED = auto()
@@ -154,6 +166,21 @@ class WatchedConsumer(Consumer):
         self._at(Moment.PAUSED)
 
 
+class WatchedGallery(FakeGallery):
+    """The gallery in memory, which tells when a search is over."""
+
+    def __init__(self, at: At) -> None:
+        template = FakeEmbedder().template
+        super().__init__(FakeShard(WatchlistEntry(entry_of(person), template(person)) for person in LISTED))
+        self._at = at
+
+    def search(self, probes: Probes, k: int) -> SearchResult:
+        """See the port."""
+        found = super().search(probes, k)
+        self._at(Moment.SEARCHED)
+        return found
+
+
 class MachineClock:
     """Implements `pipeline.ports.Clock`; the composition root's own comes with Ray."""
 
@@ -221,7 +248,6 @@ class Worker:
             transaction_timeout=TRANSACTION_SECONDS,
             open_producer=partial(WatchedProducer, at=at),
         )
-        listed = [WatchlistEntry(entry_of(person), embedder.template(person)) for person in LISTED]
 
         def open_source(assigned: Assigned, revoked: Revoked, lost: Revoked) -> KafkaFrameSource:
             self._source = seat.source(assigned, revoked, lost, at=at, batch_limit=batch_limit)
@@ -238,7 +264,7 @@ class Worker:
             ),
             sight=Sight(detector=FakeDetector(), align=align, embedder=embedder, trace=self.trace),
             settlement=Settlement(
-                gallery=FakeGallery(FakeShard(listed)),
+                gallery=WatchedGallery(at),
                 outbox=through(self._outbox),
                 history=KafkaAlertHistory(seat.kafka, topic=ALERTS, decode=_cooldown_of),
                 criteria=Criteria(threshold=0.9, top_k=3, embedder_version=embedder.version, run=seat.run, slot=slot),
@@ -286,7 +312,7 @@ class WorkerProcess:
         self._process.start()
         theirs.close()
 
-    def ask(self, question: Literal["reached", "open", "aborted", "stop"]) -> Any:
+    def ask(self, question: Literal["reached", "open", "aborted", "partitions", "stop"]) -> Any:
         """Ask for, or tell to do, what `_live` lists."""
         self._channel.send(question)
         assert self._channel.poll(PATIENCE_SECONDS), f"no answer to {question!r}"
@@ -319,6 +345,7 @@ def _live(seat: Seat, slot: int, stops_at: Moment, channel: Channel) -> None:
         "reached": gate.reached.is_set,
         "open": gate.open,
         "aborted": lambda: worker.aborted,
+        "partitions": lambda: len(worker.loop.lag),
         "stop": worker.stop,
     }
     while True:
@@ -405,7 +432,11 @@ class KafkaRun:
         return OutcomeRange(partition, self._starts[partition], end, Outcome.EXPIRED)
 
     def settled(self) -> bool:
-        """Whether every frame published so far has an outcome; one that has two is not hidden by this."""
+        """Whether every frame published so far has an outcome; one that has two is not hidden by this.
+
+        Asserts that no worker in threads has failed, which would be waited for in vain.
+        """
+        assert [each.loop.failure for each in self._workers if isinstance(each, Worker) and each.loop.failure] == []
         self._note(self._custody.poll(0.0))
         return not self._coverage.audit(self._spans()).gaps
 

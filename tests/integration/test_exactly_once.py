@@ -20,6 +20,8 @@ pytestmark = pytest.mark.integration
 
 Eventually = Callable[..., None]
 
+START_SECONDS = 60.0
+"""A process has to start and join before it can be stopped."""
 TAKEOVER_SECONDS = 60.0
 """A dead member's session has to end first."""
 BOTH_PROTOCOLS = pytest.mark.parametrize("run", ["consumer", "classic"], indirect=True)
@@ -65,6 +67,21 @@ def test_a_rebalance_while_three_batches_are_in_flight(run: KafkaRun, eventually
     assert finished.settlers == {0, 1}
     if moment is Moment.UNCOMMITTED:
         assert [receipt.slot for receipt in finished.receipts[: PARTITIONS + 1]] == [0] * (PARTITIONS + 1)
+
+
+@BOTH_PROTOCOLS
+def test_a_batch_whose_partitions_go_while_it_is_searched_is_dropped(run: KafkaRun, eventually: Eventually) -> None:
+    """No revocation waits for it, and what of it is still the worker's own is read again."""
+    gate = Gate(Moment.SEARCHED)
+    searching = run.worker(0, at=gate)
+    run.film(1, frames=2, alerts=True)
+    eventually(gate.reached.is_set, "a search")
+    joining = run.worker(1)
+    eventually(lambda: joining.looks, "the rebalance")
+    gate.open()
+    eventually(run.settled)
+    assert run.finish().settlers == {0, 1}
+    assert searching.looks > 1
 
 
 class Misled:
@@ -114,23 +131,26 @@ def test_a_worker_paused_past_its_session_commits_nothing_of_the_past(run: Kafka
     """It wakes with a batch decided, which is refused; it joins again, and works on what is the group's by then."""
     run.film(4, frames=2, alerts=True)
     zombie = run.process(0, Moment.DECIDED)
-    eventually(lambda: zombie.ask("reached"), "a decision")
+    eventually(lambda: zombie.ask("reached"), "a decision", START_SECONDS)
     zombie.freeze()
     run.worker(1)
     eventually(run.settled, seconds=TAKEOVER_SECONDS)
     zombie.thaw()
     zombie.ask("open")
     eventually(lambda: zombie.ask("aborted") == 1, "the refusal")
+    eventually(lambda: zombie.ask("partitions") == PARTITIONS // 2, "its return to the group")
     run.film(4, frames=2, alerts=False)
     eventually(run.settled)
-    assert run.finish().alerters == {1}
+    finished = run.finish()
+    assert finished.settlers == {0, 1}
+    assert finished.alerters == {1}
 
 
 def test_a_crash_between_produce_and_commit_leaves_nothing(run: KafkaRun, eventually: Eventually) -> None:
     """The successor in the slot ends what was open, reads the frames again and makes the same alerts."""
     run.film(5, frames=2, alerts=True)
     crashing = run.process(0, Moment.UNCOMMITTED)
-    eventually(lambda: crashing.ask("reached"), "alerts in an open transaction")
+    eventually(lambda: crashing.ask("reached"), "alerts in an open transaction", START_SECONDS)
     crashing.kill()
     run.dismiss(crashing)
     run.film(5, frames=2, alerts=False)
@@ -147,7 +167,7 @@ def test_a_takeover_waits_for_the_transaction_that_another_worker_has_open(
     on."""
     run.film(6, frames=2, alerts=True)
     owner = run.process(0, Moment.UNCOMMITTED)
-    eventually(lambda: owner.ask("reached"), "alerts in an open transaction")
+    eventually(lambda: owner.ask("reached"), "alerts in an open transaction", START_SECONDS)
     owner.freeze()
     asks = Gate(Moment.TAKING_OVER)
     run.worker(1, at=asks)
