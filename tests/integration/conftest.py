@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("kafka_run")  # so that what it asserts says what was found
+
 
 @pytest.fixture(scope="module")
 def ray_connection() -> Iterator[Any]:
