@@ -24,7 +24,7 @@ from pipeline.streams.client import Connection, Notices
 from pipeline.vision.forward import Precision
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
     from pipeline.runtime.supervision import Supervision
 
 LOOK_SECONDS: Final = 0.1

@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,17 +13,17 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.child import Child
-from pipeline.actors.elastic import Elasticity, ElasticPlan, standing_workers
+from pipeline.actors.elastic import Elasticity, standing_workers
 from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
 from pipeline.actors.parcel import Parcels, Part
 from pipeline.actors.placement import Placement
 from pipeline.actors.pool import LAST_WORDS_SECONDS, Pool
-from pipeline.actors.pool_status import PoolStatus
+from pipeline.actors.run_plan import RunPlan, RunStatus
 from pipeline.actors.totals import Totals
-from pipeline.actors.vision_worker import VisionWorker, WorkerParts, WorkerStatus
+from pipeline.actors.vision_worker import VisionWorker, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
-from pipeline.core.replicas import Replica, replicas_of
+from pipeline.core.replicas import replicas_of
 from pipeline.errors import BrokerError, ClusterError, CustodyError
 
 _log = logging.getLogger(__name__)
@@ -34,58 +33,6 @@ TEND_SECONDS = 0.25
 FAILURES_BEFORE_GIVING_UP = 4
 ORPHAN_DRAIN_SECONDS = 2.0
 """What a supervisor without a command gives its workers to drain."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What a supervisor keeps alive; picklable, since Ray rebuilds a supervisor from it."""
-
-    run: str
-    workers: int
-    shards: int
-    replicas: int
-    """Of each shard."""
-    make_worker: Callable[[int], WorkerParts]
-    make_shard: Callable[[Replica], Any]
-    lease_seconds: float
-    heartbeat: Callable[[], None]
-    """Keeps the watchlist topic compacting; called every `heartbeat_seconds`."""
-    heartbeat_seconds: float
-    worker_options: dict[str, Any]
-    """Ray resources of a worker, such as num_gpus."""
-    elastic: ElasticPlan | None = None
-    """None: the pool has `workers`, whatever comes."""
-
-
-class RunStatus(msgspec.Struct, frozen=True):
-    """A run as its command sees it."""
-
-    pid: int
-    workers: list[WorkerStatus]
-    shards: list[ShardStatus]
-    """Of every replica."""
-    awaited: int
-    """Processes that have not answered yet; the lists are of those that have."""
-    replaced: int
-    """Processes replaced so far."""
-    last_replaced: str
-    """Which was the latest, and why; empty if none was."""
-    failure: str
-    """Empty unless the run cannot go on."""
-    failure_exit_code: int
-    work: bytes
-    """msgpack of the merged `WorkReport`."""
-    pool: PoolStatus | None = None
-    """None: the pool is fixed."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether every worker consumes and every replica of every shard serves."""
-        return (
-            not self.awaited
-            and all(worker.state == "running" for worker in self.workers)
-            and all(shard.state == "running" for shard in self.shards)
-        )
 
 
 class Supervisor:

@@ -15,9 +15,9 @@ from pipeline.actors.batch_loop import BatchLoop
 from pipeline.actors.gallery import RayGallery
 from pipeline.actors.intake import Intake
 from pipeline.actors.report import Ledger
+from pipeline.actors.run_plan import RunPlan
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
-from pipeline.actors.supervisor import RunPlan
 from pipeline.actors.vision_worker import WorkerParts
 from pipeline.catalog.roles import WORKER_IDS
 from pipeline.catalog.topics import ALERTS, FRAMES

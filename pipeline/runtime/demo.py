@@ -42,7 +42,7 @@ from pipeline.streams.writer import DELIVERY_SECONDS
 from pipeline.telemetry.discovery import serve_discovery
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
     from pipeline.runtime.supervision import Supervision
 
 TICK_SECONDS = 0.25

@@ -11,7 +11,7 @@ from pipeline.streams.writer import DELIVERY_SECONDS, RecordWriter
 from pipeline.wire import watchlist as watchlist_wire
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
 
 
 class DemoWatchlist:

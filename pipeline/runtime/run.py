@@ -26,7 +26,7 @@ from pipeline.streams.probe import probe
 from pipeline.telemetry.discovery import serve_discovery
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
 
 TICK_SECONDS = 0.5
 

@@ -16,7 +16,7 @@ from pipeline.runtime.pool_news import pool_told
 from pipeline.runtime.words import counted, outcomes_told, unusual_told
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
 
 LINE_SECONDS = 5.0
 """Between two lines where there is no terminal."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
 
 
 class StartLimit:

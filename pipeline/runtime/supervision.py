@@ -15,7 +15,8 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.actors.parcel import collect
-from pipeline.actors.supervisor import SUPERVISOR, RunPlan, RunStatus, Supervisor
+from pipeline.actors.run_plan import RunPlan, RunStatus
+from pipeline.actors.supervisor import SUPERVISOR, Supervisor
 from pipeline.errors import ClusterError
 
 RENEWALS_PER_LEASE = 8

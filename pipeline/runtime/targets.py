@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.telemetry.discovery import TargetGroup
 
 if TYPE_CHECKING:
-    from pipeline.actors.supervisor import RunStatus
+    from pipeline.actors.run_plan import RunStatus
 
 ANYWHERE = "192.0.2.1"
 """An address for documentation (RFC 5737), which is no machine's: the way there starts where every way out does."""

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.actors.report import WorkReport
-from pipeline.actors.supervisor import RunStatus
+from pipeline.actors.run_plan import RunStatus
 from pipeline.catalog.topics import FRAMES
 from pipeline.errors import BrokerError
 from pipeline.records import Detections, Frame, OutgoingRecord, WatchlistEntry

@@ -21,7 +21,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.actors.report import WorkReport
-from pipeline.actors.supervisor import SUPERVISOR, RunStatus, Supervisor
+from pipeline.actors.run_plan import RunStatus
+from pipeline.actors.supervisor import SUPERVISOR, Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
 from pipeline.actors.watchlist_shard import ShardParts, ShardStatus
 from pipeline.catalog.metrics import FRACTION_SEARCHED, SEARCHES_FAILED_OVER, Metric

@@ -16,7 +16,8 @@ from pipeline.actors.elastic import Elasticity, ElasticParts, ElasticPlan, stand
 from pipeline.actors.pool import Pool
 from pipeline.actors.pool_status import PoolChange
 from pipeline.actors.report import SecondReport, WorkReport
-from pipeline.actors.supervisor import RunPlan, Supervisor
+from pipeline.actors.run_plan import RunPlan
+from pipeline.actors.supervisor import Supervisor
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import WorkerParts, WorkerStatus
 from pipeline.catalog import metrics

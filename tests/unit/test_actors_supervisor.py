@@ -16,8 +16,9 @@ from ray_in_process import RayInProcess, Reference
 from pipeline.actors import child, parcel, placement, supervisor, watchlist_shard
 from pipeline.actors.batch import Extent, FrameFacts, Seen
 from pipeline.actors.report import Ledger, WorkReport
+from pipeline.actors.run_plan import RunPlan, RunStatus
 from pipeline.actors.shard_reply import CALL_BYTES
-from pipeline.actors.supervisor import RunPlan, RunStatus, Supervisor
+from pipeline.actors.supervisor import Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
 from pipeline.actors.watchlist_shard import ShardParts
 from pipeline.catalog.outcomes import Outcome

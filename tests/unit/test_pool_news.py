@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.actors.pool_status import PoolChange, PoolStatus
 from pipeline.actors.report import WorkReport
-from pipeline.actors.supervisor import RunStatus
+from pipeline.actors.run_plan import RunStatus
 from pipeline.actors.vision_worker import WorkerStatus
 from pipeline.runtime.pool_news import PoolNews, changes_told
 from pipeline.runtime.screen import Screen

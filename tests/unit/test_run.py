@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pipeline.actors.report import WorkReport
-from pipeline.actors.supervisor import RunStatus
+from pipeline.actors.run_plan import RunStatus
 from pipeline.errors import ClusterError
 from pipeline.runtime import composition, supervision
 from pipeline.runtime import run as job
