@@ -59,6 +59,14 @@ def refused(address: tuple[str, int]) -> bool:
         return caller.connect_ex(address) != 0
 
 
+@pytest.fixture(autouse=True)
+def heard_hangup() -> Iterator[None]:
+    """Tests may run under nohup, which a command of theirs would inherit: it rightly ignores SIGHUP then."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_serves_until_told_to_end_and_leaves_nothing(
     number: signal.Signals, tmp_path: Path, eventually: Eventually
