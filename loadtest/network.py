@@ -17,7 +17,7 @@ from pipeline.actors.report import WorkReport
 from pipeline.catalog.topics import FRAMES
 from pipeline.errors import ClusterError
 from pipeline.runtime.connections import connection_of
-from pipeline.runtime.services import services
+from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Matching, Overload, Run, Settings, Vision
 from pipeline.runtime.topics import create
 from pipeline.streams.client import Connection, Notices
@@ -53,9 +53,8 @@ class Network:
         """A sample of the run, of which the broker has acknowledged `sent` frames, and its report."""
         status = self.status()
         work = msgspec.msgpack.decode(status.work, type=WorkReport)
-        pids = [each.pid for each in status.workers] + [each.pid for each in status.shards]
         try:
-            resident = sum(psutil.Process(pid).memory_info().rss for pid in pids)
+            resident = sum(psutil.Process(pid).memory_info().rss for pid in working_pids(status))
         except psutil.NoSuchProcess as error:
             raise ClusterError(f"a worker or a shard died: {error}") from error
         return Sample(time.monotonic(), sent, dict(work.outcomes), work.batches, resident), work
@@ -79,9 +78,7 @@ class Network:
         return sum(max(0, each.offset) for each in found)  # below 0: nothing yet
 
 
-def small_settings(
-    name: str, precision: Precision, policy: Literal["shed-oldest", "block"] = "shed-oldest"
-) -> Settings:
+def small_settings(name: str, precision: Precision, policy: Literal["shed-oldest", "block"]) -> Settings:
     """Settings of such a run under a name."""
     return Settings(
         run=Run(name=name, group=name, workers=1, partitions=4),
@@ -99,9 +96,7 @@ def running(settings: Settings, say: Callable[[str], None]) -> Iterator[Network]
     name = str(settings.run.name)
     with ExitStack() as stack:
         up = stack.enter_context(services(settings, say))
-        while not (up.kafka_ready and up.ray_ready):
-            up.check()
-            time.sleep(LOOK_SECONDS)
+        await_services(up)
         connection = connection_of(up.settings, f"lamppost-{name}")
         create(up.settings)
         from pipeline.runtime.composition import run_plan  # noqa: PLC0415  # Ray reads its environment when imported
@@ -123,10 +118,22 @@ def running(settings: Settings, say: Callable[[str], None]) -> Iterator[Network]
         if up.kafka is not None:
             pin(up.kafka.pid, rest)
         pin(os.getpid(), rest)
-        for pid in [each.pid for each in status.workers] + [each.pid for each in status.shards]:
+        for pid in working_pids(status):
             pin(pid, alone)
         say(f"worker and shard on core {available[-1]} of {available}, Kafka, Ray and the feed on the rest")
         yield network
+
+
+def await_services(up: Services) -> None:
+    """Wait until Kafka and Ray are there; raises what they failed with."""
+    while not (up.kafka_ready and up.ray_ready):
+        up.check()
+        time.sleep(LOOK_SECONDS)
+
+
+def working_pids(status: "RunStatus") -> list[int]:
+    """The processes of workers and shards."""
+    return [each.pid for each in status.workers] + [each.pid for each in status.shards]
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:

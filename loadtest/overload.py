@@ -7,7 +7,6 @@ reached Kafka has to end in an outcome; under ``block`` those that still wait th
 """
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -15,17 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from loadtest.command import conclude
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
 from loadtest.overload_figures import FEED_TARGET, Figure, Load, Sample, accounts, figures, line
-from loadtest.tax import pictures
+from loadtest.stream import Stream, pictures
 from pipeline.catalog.topics import FRAMES
 from pipeline.core.latency import LatencySketch
 from pipeline.core.pressure import Policy
-from pipeline.core.sharding import partition_of
-from pipeline.errors import BrokerError, ClusterError, LamppostError
-from pipeline.records import Frame
+from pipeline.errors import BrokerError, ClusterError
 from pipeline.streams.client import Connection
 from pipeline.streams.producer import FrameProducer
 from pipeline.vision.precision import PRECISIONS
@@ -47,9 +43,7 @@ class Feed:
 
     def __init__(self, connection: Connection, jpegs: Sequence[bytes], cameras: int, partitions: int) -> None:
         self._producer = FrameProducer(connection, topic=FRAMES, delivery_timeout=60.0, queue_kib=256 * 1024)
-        self._jpegs, self._cameras, self._partitions = jpegs, cameras, partitions
-        self._camera_run = f"overload-{time.time_ns()}"
-        self._number = 0
+        self._stream = Stream("overload", jpegs, cameras, partitions)
         self._rate = 0.0
         self._error: BaseException | None = None
         self._ending = threading.Event()
@@ -99,17 +93,8 @@ class Feed:
             self._error = error
 
     def _send(self) -> None:
-        number = self._number
-        self._number += 1
-        camera = number % self._cameras
-        frame = Frame(
-            f"overload/cam-{camera:03d}",
-            self._camera_run,
-            number // self._cameras,
-            time.time_ns(),
-            self._jpegs[number % len(self._jpegs)],
-        )
-        self._producer.send(partition_of(camera, self._partitions), *frame_wire.encode(frame))
+        partition, frame = self._stream.next()
+        self._producer.send(partition, *frame_wire.encode(frame))
 
 
 class Watch:
@@ -161,20 +146,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns 0 if every target was reached, 1 if not, the error's code if it failed."""
     chosen = options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        found = _measure(chosen)
-    except LamppostError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    for each in found:
-        print(line(each))
-    if chosen.json is not None:
-        run = {"policy": chosen.policy, "precision": chosen.precision, "factor": chosen.factor, "seed": chosen.seed}
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "figures": found}), indent=2))
-    return 0 if all(each.reached is not False for each in found) else 1
+    run = {"policy": chosen.policy, "precision": chosen.precision, "factor": chosen.factor, "seed": chosen.seed}
+    return conclude(lambda: _measure(chosen), line, run, chosen.json)
 
 
 def _measure(chosen: argparse.Namespace) -> list[Figure]:

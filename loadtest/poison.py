@@ -7,7 +7,6 @@ and memory may not grow.
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections import Counter
@@ -15,19 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
+from loadtest.command import conclude
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
 from loadtest.overload_figures import MEMORY_TARGET, Figure, Load, Sample, line
 from loadtest.poisons import POISONS, Spoilt, flipped
-from loadtest.tax import pictures
+from loadtest.stream import Stream, pictures
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import DEAD_LETTERS, FRAMES
-from pipeline.core.sharding import partition_of
-from pipeline.errors import BrokerError, ClusterError, LamppostError
-from pipeline.records import Frame
+from pipeline.errors import BrokerError, ClusterError
 from pipeline.streams.client import Connection, Notices
 from pipeline.streams.reader import TopicReader
 from pipeline.vision.precision import PRECISIONS
@@ -60,9 +57,7 @@ class Poisoner:
 
     def __init__(self, connection: Connection, jpegs: Sequence[bytes], partitions: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._jpegs, self._partitions = jpegs, partitions
-        self._camera_run = f"poison-{time.time_ns()}"
-        self._number = 0
+        self._stream = Stream("poison", jpegs, CAMERAS, partitions)
         self.kinds: dict[Place, str] = {}
         """Name of the poison, `FLIPPED` or `SOUND`, of every record that the broker has."""
         self.refused = 0
@@ -75,10 +70,7 @@ class Poisoner:
 
     def send(self) -> None:
         """Send one record of a random kind."""
-        camera = self._number % CAMERAS
-        jpeg = self._jpegs[self._number % len(self._jpegs)]
-        frame = Frame(f"poison/cam-{camera:03d}", self._camera_run, self._number // CAMERAS, time.time_ns(), jpeg)
-        self._number += 1
+        partition, frame = self._stream.next()
         key, value, headers = frame_wire.encode(frame)
         record, kind = Spoilt(key, value, list(headers)), SOUND
         drawn = self._rng.random()
@@ -95,7 +87,6 @@ class Poisoner:
             else:
                 self.kinds[Place(partition, offset)] = kind
 
-        partition = partition_of(camera, self._partitions)
         headers_as_typed: list[tuple[str, str | bytes | None]] = [*record.headers]
         self._producer.produce(FRAMES, record.value, record.key, partition, on_delivery=note, headers=headers_as_typed)
         self._producer.poll(0.0)
@@ -119,20 +110,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the test; returns 0 if everything held, 1 if not, the error's code if it failed."""
     chosen = options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        found = _poison(chosen)
-    except LamppostError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    for each in found:
-        print(line(each))
-    if chosen.json is not None:
-        run = {"records": chosen.records, "seed": chosen.seed, "precision": chosen.precision}
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "figures": found}), indent=2))
-    return 0 if all(each.reached is not False for each in found) else 1
+    run = {"records": chosen.records, "seed": chosen.seed, "precision": chosen.precision}
+    return conclude(lambda: _poison(chosen), line, run, chosen.json)
 
 
 def _poison(chosen: argparse.Namespace) -> list[Figure]:

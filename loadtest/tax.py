@@ -8,34 +8,28 @@ the pipeline with eyes that cost nothing, in batches and one frame at a time, fo
 import argparse
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 
-import cv2
-import msgspec
-
+from loadtest.command import conclude
+from loadtest.network import await_services
+from loadtest.stream import pictures
 from loadtest.tax_figures import Bare, Figure, Piped, Round, figures, line, transport_figures
-from pipeline.errors import LamppostError
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.demo_watchlist import DemoWatchlist
 from pipeline.runtime.enrolment import Enrolment
-from pipeline.runtime.services import Services, services
+from pipeline.runtime.services import services
 from pipeline.runtime.settings import Batch, Matching, Overload, Run, Settings, Vision
 from pipeline.runtime.topics import create
-from pipeline.synthetic.street import Street, StreetSpec
 from pipeline.vision.precision import PRECISIONS
 
 LOOK_SECONDS = 0.05
-PICTURES = 96
-JPEG_QUALITY = 90
 SHORT = 4
 """The one-frame-per-call run takes so many times fewer frames: each costs that much more."""
 
@@ -57,18 +51,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns 0 if every target was reached, 1 if not, the error's code if it failed."""
     chosen = options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        found = _measure(chosen)
-    except LamppostError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    if chosen.json is not None:
-        run = {"precision": chosen.precision, "frames": chosen.frames, "rounds": chosen.rounds, "seed": chosen.seed}
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "figures": found}), indent=2))
-    return 0 if all(figure.reached is not False for figure in found) else 1
+    run = {"precision": chosen.precision, "frames": chosen.frames, "rounds": chosen.rounds, "seed": chosen.seed}
+    return conclude(lambda: _measure(chosen), line, run, chosen.json)
 
 
 def _measure(chosen: argparse.Namespace) -> list[Figure]:
@@ -87,7 +71,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         jpegs = pictures(chosen.seed)
         print(f"{len(jpegs)} pictures of {sum(map(len, jpegs)) / len(jpegs) / 1e3:.0f} kB on average", flush=True)
         entries = _watchlist(chosen)
-        _await_services(up)
+        await_services(up)
         settings = up.settings
         connection = connection_of(settings, "lamppost-tax")
         create(settings)
@@ -123,17 +107,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
             batched.append(piped(f"batched-{number}", settings.batch.limit, chosen.transport_frames, trivial=True))
             single.append(piped(f"single-{number}", 1, chosen.transport_frames // SHORT, trivial=True))
         found += transport_figures(batched, single)
-    for figure in found:
-        print(line(figure))
     return found
-
-
-def pictures(seed: int) -> list[bytes]:
-    """Encoded frames from the busy middle of a street's loop."""
-    street = Street(StreetSpec(seed=seed, camera="tax/cam-000", fps=4.0))
-    indices = islice(range(street.frames_per_loop // 6, street.frames_per_loop), PICTURES)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return [cv2.imencode(".jpg", street.render(index), quality)[1].tobytes() for index in indices]
 
 
 def _watchlist(chosen: argparse.Namespace) -> list[WatchlistEntry]:
@@ -144,11 +118,6 @@ def _watchlist(chosen: argparse.Namespace) -> list[WatchlistEntry]:
     finally:
         enrolment.stop()
     return enrolment.entries
-
-
-def _await_services(up: Services) -> None:
-    while not (up.kafka_ready and up.ray_ready):
-        time.sleep(LOOK_SECONDS)
 
 
 def _bare(

@@ -10,11 +10,11 @@ import psutil
 from numpy.typing import NDArray
 
 from loadtest.network import pin
+from loadtest.stream import Stream
 from loadtest.tax_figures import Piped
 from pipeline.actors.report import WorkReport
-from pipeline.core.sharding import partition_of
 from pipeline.errors import ClusterError
-from pipeline.records import Detections, Frame
+from pipeline.records import Detections
 from pipeline.runtime.composition import Looking, run_plan, shipped_looking
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.supervision import Supervision, cluster_gpus, connected, supervised
@@ -33,26 +33,14 @@ class Feed:
 
     def __init__(self, connection: Connection, jpegs: Sequence[bytes], cameras: int, partitions: int) -> None:
         self._producer = FrameProducer(connection, topic="frames", delivery_timeout=60.0, queue_kib=512 * 1024)
-        self._jpegs = jpegs
-        self._cameras = cameras
-        self._partitions = partitions
-        self._run = f"tax-{time.time_ns()}"
-        self._next = 0
+        self._stream = Stream("tax", jpegs, cameras, partitions)
 
     def send(self, frames: int) -> None:
         """Send `frames` more and wait until the broker has them."""
-        for number in range(self._next, self._next + frames):
-            camera = number % self._cameras
-            frame = Frame(
-                f"tax/cam-{camera:03d}",
-                self._run,
-                number // self._cameras,
-                time.time_ns(),
-                self._jpegs[number % len(self._jpegs)],
-            )
-            self._producer.send(partition_of(camera, self._partitions), *frame_wire.encode(frame))
+        for _ in range(frames):
+            partition, frame = self._stream.next()
+            self._producer.send(partition, *frame_wire.encode(frame))
             self._producer.serve()
-        self._next += frames
         self._producer.flush(60.0)
 
     def close(self) -> None:
