@@ -11,6 +11,8 @@ EXTRA ?= cpu
 VENV ?= .venv
 ARGS ?=
 TORCH_INDEX ?=
+# a file of tests stays in one of them, with the Ray that it starts; most of their time is spent waiting for services
+TEST_PROCESSES ?= 2
 
 BIN := $(VENV)/bin
 LOCK := requirements/$(EXTRA).lock
@@ -37,7 +39,7 @@ demo: $(STAMP)
 	@$(BIN)/lamppost demo $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .
