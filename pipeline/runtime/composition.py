@@ -89,12 +89,13 @@ def shipped_looking(settings: Settings) -> Looking:
     torch.set_num_threads(threads_of(settings))
     detector: Detector
     if vision.detector_model is None:
-        detector = load_detector(device, vision.precision)
+        detector = load_detector(device, vision.precision, vision.weights)
     else:
         detector = OwnDetector(vision.detector_model, device=device)
     if vision.embedder_model is None:
-        embedder = load_embedder(device, vision.precision)
-        return Looking(decode_jpeg, detector, align, embedder, load_manifest().operating_point.threshold)
+        embedder = load_embedder(device, vision.precision, vision.weights)
+        shipped = load_manifest(vision.weights).operating_point
+        return Looking(decode_jpeg, detector, align, embedder, shipped.threshold)
     own = OwnEmbedder(vision.embedder_model, device=device)
     threshold = settings.matching.threshold if own.threshold is None else own.threshold
     if threshold is None:  # the shipped threshold means nothing for templates of another network
@@ -224,12 +225,12 @@ def device_of(settings: Settings) -> str:
 
 
 def with_absolute_models(settings: Settings) -> Settings:
-    """With the manifests' paths absolute: actors have another working folder."""
+    """With the paths of networks absolute: actors have another working folder."""
     vision = settings.vision
     paths = {
         name: path.absolute()
-        for name, path in (("embedder_model", vision.embedder_model), ("detector_model", vision.detector_model))
-        if path is not None
+        for name in ("weights", "embedder_model", "detector_model")
+        if (path := getattr(vision, name)) is not None
     }
     return settings.model_copy(update={"vision": vision.model_copy(update=paths)}) if paths else settings
 

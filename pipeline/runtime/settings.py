@@ -95,6 +95,8 @@ class Vision(Section):
     """Arithmetic of the shipped networks; auto: bf16 on a GPU, on a CPU what a short probe at start finds fastest."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
+    weights: Path | None = None
+    """Folder of networks and threshold that `lamppost train` wrote; None: the shipped ones."""
     embedder_model: Path | None = None
     """Manifest (TOML) of an embedder of your own, as docs/models.md describes; None: the shipped one."""
     detector_model: Path | None = None
