@@ -183,7 +183,10 @@ def test_a_takeover_waits_for_the_transaction_that_another_worker_has_open(
     run.film(6, frames=2, alerts=False)
     eventually(run.settled, seconds=TAKEOVER_SECONDS)
     finished = run.finish()
-    assert (0 in finished.alerters) == (ending == "commit")
+    if ending == "commit":
+        assert finished.alerters == {0}
+    else:
+        assert 1 in finished.alerters, "the taker; a successor in the owner's slot may have had some of it by then"
 
 
 def test_a_restarted_camera_is_told_from_the_camera_before(run: KafkaRun, eventually: Eventually) -> None:
