@@ -35,8 +35,8 @@ class DistillationPlan:
     """Version of the network whose templates are learnt."""
     seed: int = 0
     people: int = 20_000
-    steps: int = 1_200
-    half_size_share: float = 0.85
+    steps: int = 1_000
+    half_size_share: float = 0.9
     """Share of the steps on crops of half the size."""
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
