@@ -58,7 +58,7 @@ class Cover:
     ) -> tuple[Found, NDArray[np.int64]]:
         wanted = k + MARGIN
         count = widening * (wanted + MARGIN)
-        finite: NDArray[np.bool_] = np.isfinite(probes.templates).all(axis=1)
+        finite = np.asarray(np.isfinite(probes.templates).all(axis=1))
         clean = probes.templates if finite.all() else np.where(finite[:, None], probes.templates, np.float32(0.0))
         numbers = self._selector.propose(clean, min(count, len(self)), threads)
         numbers[~finite] = -1

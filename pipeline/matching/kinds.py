@@ -5,18 +5,17 @@ more than is asked for and is judged by how rarely the best row is not among it.
 """
 
 import math
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.catalog.indexes import IndexKind
 from pipeline.matching.approximate import ApproximateIndex
 from pipeline.matching.engine import faiss
 from pipeline.matching.gpu import build_cagra, build_gpu_flat
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.selection import Kind, Selector, Templates
-
-IndexKind = Literal["flat", "hnsw", "ivf-pq-fastscan", "gpu-flat", "cagra"]
 
 HNSW_LINKS: Final = 16
 """Links of a node, twice as many on the lowest level."""
