@@ -102,6 +102,15 @@ class ShardStatus(msgspec.Struct, frozen=True):
     version: int
     malformed: int
     """Records of this shard that were no entry; each took away what its key stood for."""
+    end: int = 0
+    """Where the topic ended when the shard began to read it; 0 until then."""
+
+    @property
+    def news(self) -> str:
+        """What it does, and while it starts how far it has read the topic."""
+        if self.state != "starting" or not self.end:
+            return self.state
+        return f"{self.state}, {min(self.version + 1, self.end):,} of {self.end:,} records read"
 
 
 class WatchlistShard:
@@ -112,6 +121,7 @@ class WatchlistShard:
         self._parts: ShardParts | None = None
         self._failure: BaseException | None = None
         self._serving = False
+        self._end = 0
         self._stopping = threading.Event()
         self._parcels = Parcels()
         self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
@@ -136,6 +146,7 @@ class WatchlistShard:
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,
+            end=self._end,
         )
 
     def report(self, since_second: int = 0) -> Part:  # noqa: ARG002  # a supervisor asks workers and shards alike
@@ -191,6 +202,7 @@ class WatchlistShard:
         shown = (-1, -1)
         labels = {"shard": str(self._replica.shard), "replica": str(self._replica.number)}
         ends = parts.feed.ends()
+        self._end = sum(ends.values())
         while not self._stopping.is_set():
             parts.view.apply(parts.feed.poll(POLL_SECONDS))
             parts.view.sweep(time.time_ns())

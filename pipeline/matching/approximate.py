@@ -94,10 +94,10 @@ class ApproximateIndex(InnerProductIndex):
         removed = super().sweep(now_ns)
         if self._build is not None and not self._build.running:
             self._take_over(self._build)
-        self._wipe_replaced()
         self._blocks = [block for block in self._blocks if block.live or not block.full]
         if self._build is None and self._build_due(now_ns):
             self._begin()
+        self._wipe_replaced()
         return removed
 
     def rebuild(self) -> None:
@@ -141,7 +141,10 @@ class ApproximateIndex(InnerProductIndex):
         return any(place.row < bound for bound in bounds)
 
     def _many_beside(self) -> bool:
-        beside = sum(block.top - (self._cover.bound(block) if self._cover else 0) for block in self._blocks)
+        beside = 0
+        for block in self._blocks:
+            bound = 0 if self._cover is None else self._cover.bound(block)
+            beside += block.top - bound if bound else block.live
         return beside >= max(self._kind.least_rows, self.covered // BESIDE_SHARE)
 
     def _build_due(self, now_ns: int) -> bool:

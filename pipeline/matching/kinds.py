@@ -91,7 +91,7 @@ def build_ivf_pq_fastscan(templates: Templates, threads: int) -> Selector:
     """Train centroids and codes anew on a sample, since the old ones were made of templates that may be gone."""
     module = faiss()
     module.omp_set_num_threads(threads)
-    lists = IVF_LISTS * math.isqrt(len(templates))
+    lists = min(IVF_LISTS * math.isqrt(len(templates)), len(templates) // IVF_TRAINED_ON)
     quantizer = module.IndexFlatIP(templates.dimension)
     index = module.IndexIVFPQFastScan(
         quantizer, templates.dimension, lists, templates.dimension // PQ_COMPONENTS, 4, module.METRIC_INNER_PRODUCT
