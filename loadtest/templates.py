@@ -1,10 +1,10 @@
 """Templates like those of a watchlist, and probes of them, from a seed; nobody's face is behind them.
 
-Directions drawn evenly would be the worst case of every index that skips rows: in 128 dimensions all are nearly at right
-angles, and nothing tells where to look. Templates of an embedder are not like that. Some directions vary more than
-others, and people who look alike lie together. Here the variance of the i-th direction falls as i^-0.5, which leaves
-about 85 directions that count, all turned at random, and people come in groups that they have half of their variance
-in common with.
+Directions drawn evenly would be the worst case of every index that skips rows: in 128 dimensions all are nearly at
+right angles, and nothing tells where to look. Templates of an embedder are not like that. Some directions vary more
+than others, and people who look alike lie together. Here the variance of the i-th direction falls as i^-0.5, which
+leaves about 85 directions that count, all turned at random, and people come in groups that they have half of their
+variance in common with.
 """
 
 from typing import Final

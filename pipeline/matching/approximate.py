@@ -44,15 +44,17 @@ class ApproximateIndex(InnerProductIndex):
         kind: Kind,
         *,
         threads: int = 1,
+        build_threads: int | None = None,
         rebuild_seconds: float = 30.0,
         block_rows: int = BLOCK_ROWS,
     ) -> None:
-        """`threads`: compute threads of each search, and of a build.
+        """`threads`: compute threads of each search, and of a build unless `build_threads` says otherwise.
 
         `rebuild_seconds`: how long after a removal `sweep` begins to build a selector without it, at the latest.
         """
         super().__init__(dimension, threads=threads, block_rows=block_rows)
         self._kind = kind
+        self._build_threads = build_threads or threads
         self._rebuild_ns = round(rebuild_seconds * 1e9)
         self._cover: Cover | None = None
         self._replaced: deque[tuple[int, Cover]] = deque()
@@ -165,7 +167,7 @@ class ApproximateIndex(InnerProductIndex):
         templates = Templates(parts, self._dimension)
         self._stale, self._waiting_since_ns = False, None
         if len(templates) >= self._kind.least_rows:
-            self._build = _Build(self._kind, templates, self._threads)
+            self._build = _Build(self._kind, templates, self._build_threads)
         elif self._cover is not None:
             self._replace(None)
 

@@ -21,19 +21,19 @@ HNSW_LINKS: Final = 16
 """Links of a node, twice as many on the lowest level."""
 HNSW_BUILD: Final = 64
 """Candidates that are looked at to link a node."""
-HNSW_SEARCH: Final = 96
+HNSW_SEARCH: Final = 128
 """Candidates that are kept in a search, at least."""
 
 IVF_LISTS: Final = 2
 """Inverted lists ÷ square root of the templates."""
-IVF_PROBED: Final = 32
-"""Lists that are searched."""
+IVF_PROBED: Final = 256
+"""Lists that are searched; with fewer the best row is more often in another one than lost for its code."""
 IVF_TRAINED_ON: Final = 40
 """Templates of each list that its centroid is trained on."""
 IVF_REFINED: Final = 4
 """Rows proposed for each that is asked for: 4-bit codes order them so roughly that the best may be far down."""
-PQ_COMPONENTS: Final = 2
-"""Components of a template that one 4-bit code stands for; with 128 a row takes 32 bytes."""
+PQ_COMPONENTS: Final = 4
+"""Components of a template that one 4-bit code stands for; with 128 a row takes 16 bytes."""
 SEED: Final = 1
 
 
@@ -90,7 +90,6 @@ def build_hnsw(templates: Templates, threads: int) -> Selector:
 def build_ivf_pq_fastscan(templates: Templates, threads: int) -> Selector:
     """Train centroids and codes anew on a sample, since the old ones were made of templates that may be gone."""
     module = faiss()
-    module.omp_set_num_threads(threads)
     lists = min(IVF_LISTS * math.isqrt(len(templates)), len(templates) // IVF_TRAINED_ON)
     quantizer = module.IndexFlatIP(templates.dimension)
     index = module.IndexIVFPQFastScan(
@@ -98,10 +97,12 @@ def build_ivf_pq_fastscan(templates: Templates, threads: int) -> Selector:
     )
     index.cp.max_points_per_centroid = IVF_TRAINED_ON
     sample = templates.sample(IVF_TRAINED_ON * lists, SEED)
+    module.omp_set_num_threads(1)  # of many short steps, after each of which threads would wait for the slowest
     try:
         index.train(sample)
     finally:
         sample.fill(0.0)
+    module.omp_set_num_threads(threads)
     for chunk in templates.chunks():
         index.add(chunk)
     return IvfPqFastScan(index)
@@ -117,12 +118,16 @@ KINDS: Final[dict[IndexKind, Kind | None]] = {
 """What builds the selector of each; None: there is none, and all rows are searched."""
 
 
-def make_index(kind: IndexKind, dimension: int, *, threads: int, rebuild_seconds: float) -> InnerProductIndex:
+def make_index(
+    kind: IndexKind, dimension: int, *, threads: int, rebuild_seconds: float, build_threads: int | None = None
+) -> InnerProductIndex:
     """An empty index of a kind, whose searches use `threads` threads; see `ApproximateIndex` for the rest."""
     selector = KINDS[kind]
     if selector is None:
         return InnerProductIndex(dimension, threads=threads)
-    return ApproximateIndex(dimension, selector, threads=threads, rebuild_seconds=rebuild_seconds)
+    return ApproximateIndex(
+        dimension, selector, threads=threads, build_threads=build_threads, rebuild_seconds=rebuild_seconds
+    )
 
 
 def _wipe(storage: Any) -> None:

@@ -3,8 +3,6 @@
 import ctypes
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.core.sharding import shard_of
 from pipeline.errors import WatchlistError
 from pipeline.matching.index import InnerProductIndex
@@ -80,4 +78,4 @@ class WatchlistView:
 def _overwrite(value: bytes | None) -> None:
     """Fill a value with zeros where it lies, though Python has no way to say so of bytes."""
     if value is not None and len(value) > 1:  # Python has each shorter one once, for everybody
-        ctypes.memset(np.frombuffer(value, np.uint8).ctypes.data, 0, len(value))
+        ctypes.memset(ctypes.c_char_p(value), 0, len(value))  # the pointer is to the bytes themselves
