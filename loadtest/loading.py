@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from loadtest.command import conclude
 from loadtest.network import await_services
 from loadtest.templates import DIMENSION, Population
+from pipeline.catalog.indexes import IndexKind
 from pipeline.errors import ClusterError
 from pipeline.records import OutgoingRecord, Probes, WatchlistEntry
 from pipeline.runtime.connections import connection_of
@@ -193,7 +194,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.loading", description=__doc__.splitlines()[0])
     parser.add_argument("--entries", type=int, default=1_000_000, help="of the watchlist (1000000)")
     parser.add_argument("--shards", type=int, default=4, help="that hold it together (4)")
-    parser.add_argument("--index", default="flat", help="kind of index, as the setting matching.index (flat)")
+    parser.add_argument(
+        "--index",
+        choices=get_args(IndexKind),
+        default="flat",
+        help="kind, as matching.index (flat)",
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args(arguments)
 

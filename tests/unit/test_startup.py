@@ -44,12 +44,13 @@ def test_awaited_are_the_processes_that_are_not_up() -> None:
             SimpleNamespace(slot=0, state="running", failure=""),
             SimpleNamespace(slot=1, state="failed", failure="BrokerError: gone"),
         ],
-        shards=[SimpleNamespace(name="shard-0.1", state="starting", failure="")],
+        shards=[SimpleNamespace(name="shard-0.1", state="starting", failure="", news="starting, 7 of 9 records read")],
         awaited=2,
     )
     awaited = awaited_processes(status)  # type: ignore[arg-type]  # what is looked at of a status
     assert listed(awaited) == (
-        "worker-1 (BrokerError: gone), shard-0.1 (starting), workers and shards (2 have not answered yet)"
+        "worker-1 (BrokerError: gone), shard-0.1 (starting, 7 of 9 records read), "
+        "workers and shards (2 have not answered yet)"
     )
     status.workers[1].state = status.shards[0].state = "running"
     status.awaited = 0
