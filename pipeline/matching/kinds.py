@@ -82,6 +82,10 @@ def build_hnsw(templates: Templates, threads: int) -> Selector:
     module.omp_set_num_threads(threads)
     index = module.IndexHNSWFlat(templates.dimension, HNSW_LINKS, module.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = HNSW_BUILD
+    # room for all of them at once: vectors that grow would leave copies of templates behind
+    codes = module.downcast_index(index.storage).codes
+    codes.resize(len(templates) * index.storage.sa_code_size())
+    codes.resize(0)
     for chunk in templates.chunks():
         index.add(chunk)
     return Hnsw(index)
