@@ -47,7 +47,7 @@ CHUNK: Final = 5_000
 CHANGES: Final = 20
 LOOK_SECONDS: Final = 0.1
 LOAD_TARGET, CHANGE_TARGET = 60.0, 1.0
-PATIENCE_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 600.0
 SAME: Final = 0.999
 """Cosine from which a candidate is who was added."""
 
@@ -92,18 +92,20 @@ def publish(connection: Connection, entries: int, told: Callable[[int], None]) -
     return people
 
 
-def awaited(supervision: "Supervision", told: Callable[[int], None]) -> "RunStatus":
-    """Wait until all shards serve, and tell how many records all have read together; their status then."""
+def awaited(
+    what: str, supervision: "Supervision", ready: Callable[["RunStatus"], bool], told: Callable[[int], None]
+) -> "RunStatus":
+    """Wait until a run is ready, and tell how many records its shards have read together; its status then."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         status = supervision.status()
         if status.failure:
             raise ClusterError(status.failure)
         told(sum(min(each.version + 1, each.end) for each in status.shards))
-        if status.ready:
+        if ready(status):
             return status
         time.sleep(LOOK_SECONDS)
-    raise ClusterError(f"the shards did not serve within {PATIENCE_SECONDS:.0f} s")
+    raise ClusterError(f"{what} took more than {PATIENCE_SECONDS:.0f} s")
 
 
 def taken_effect(gallery: "RayGallery", template: NDArray[np.float32], there: bool) -> float:
@@ -163,8 +165,11 @@ def measure(settings: Settings, entries: int, bars: Progress) -> list[Figure]:
             plan = replace(run_plan(up.settings, name, gpus=cluster_gpus()), workers=0)
             began = time.perf_counter()
             with supervised(plan) as supervision:
-                status = awaited(supervision, bar("records read by all shards", shards * entries))
+                told = bar("records read by all shards", shards * entries)
+                status = awaited("loading", supervision, lambda status: status.ready, told)
                 loaded = time.perf_counter() - began
+                awaited("building", supervision, lambda status: all(each.settled for each in status.shards), told)
+                built = time.perf_counter() - began - loaded
                 held = [each.entries for each in status.shards]
                 if sum(held) != entries:
                     raise ClusterError(f"the shards hold {sum(held):,} of {entries:,} entries")
@@ -183,6 +188,7 @@ def measure(settings: Settings, entries: int, bars: Progress) -> list[Figure]:
     return [
         Figure(f"time to publish {entries:,} entries", published, "s"),
         Figure(f"time until {shards} shards serve {entries:,} entries, processes and all", loaded, "s", LOAD_TARGET),
+        Figure("time until all indexes are built after that", built, "s"),
         Figure("CPU time of all shards until then", sum(cpu), "s"),
         Figure("resident memory of the largest shard", max(resident) / 2**20, "MiB"),
         *found,

@@ -97,6 +97,8 @@ class ApproximateIndex(InnerProductIndex):
         if self._build is not None and not self._build.running:
             self._take_over(self._build)
         self._blocks = [block for block in self._blocks if block.live or not block.full]
+        if self._build is None and self._cover is None:
+            self._empty_a_sparse_block()
         if self._build is None and self._build_due(now_ns):
             self._begin()
         self._wipe_replaced()

@@ -64,6 +64,11 @@ class InnerProductIndex:
         """What a search that begins now would see; not held."""
         return self._snapshot
 
+    @property
+    def settled(self) -> bool:
+        """Whether no change waits for something to be built anew; here nothing is built."""
+        return True
+
     def put(self, entry: WatchlistEntry) -> None:
         """Add an entry, or replace the one of the same id, from the next `publish` on; its template is copied."""
         self.remove(entry.entry)

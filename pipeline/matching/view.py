@@ -39,6 +39,11 @@ class WatchlistView:
         return self._index.latest.entries
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be taken into what the index builds, or out of it."""
+        return self._index.settled
+
+    @property
     def malformed(self) -> int:
         """Records of this shard that were no entry."""
         return self._malformed

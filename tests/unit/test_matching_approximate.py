@@ -239,6 +239,18 @@ def test_rows_of_removed_entries_do_not_pile_up(index: ApproximateIndex) -> None
     assert [each[0].entry for each in found(index, probes(templates[kept]))] == [f"p{number}" for number in kept]
 
 
+def test_rows_do_not_pile_up_without_a_selector_either(index: ApproximateIndex) -> None:
+    """Where one entry stays among hundreds that come and go."""
+    templates = units(1, 300)
+    for number in range(20):
+        filled(index, templates[:1], number, prefix="stays")
+        filled(index, templates[1:], 1)
+        index.sweep(0)
+    index.sweep(0)
+    assert len(index._blocks) <= 5
+    assert found(index, probes(templates[:1]), 1)[0][0].entry == "stays0"
+
+
 def test_hnsw_overwrites_its_copies() -> None:
     """Once no search uses a selector any more, no vector is left in it."""
     index = ApproximateIndex(D, Kind(build_hnsw, least_rows=100), block_rows=256)
