@@ -236,7 +236,8 @@ class _Build:
 
     def _run(self) -> None:
         try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Linux: of this thread
+            niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)  # Linux: of this thread alone
             selector = self._kind.build(self._templates, self._threads)
             self._cover = Cover(selector, self._templates.parts, list(self._bounds.values()))
         except BaseException as error:  # noqa: BLE001  # raised by result(), in the thread that changes the index

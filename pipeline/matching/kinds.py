@@ -32,8 +32,9 @@ IVF_TRAINED_ON: Final = 40
 """Templates of each list that its centroid is trained on."""
 IVF_REFINED: Final = 4
 """Rows proposed for each that is asked for: 4-bit codes order them so roughly that the best may be far down."""
-PQ_COMPONENTS: Final = 4
-"""Components of a template that one 4-bit code stands for; with 128 a row takes 16 bytes."""
+PQ_COMPONENTS: Final = (4, 2, 1)
+"""Components of a template that one 4-bit code stands for, the first that its dimension is a multiple of; with 128 a
+row takes 16 bytes."""
 SEED: Final = 1
 
 
@@ -95,10 +96,10 @@ def build_ivf_pq_fastscan(templates: Templates, threads: int) -> Selector:
     """Train centroids and codes anew on a sample, since the old ones were made of templates that may be gone."""
     module = faiss()
     lists = min(IVF_LISTS * math.isqrt(len(templates)), len(templates) // IVF_TRAINED_ON)
-    quantizer = module.IndexFlatIP(templates.dimension)
-    index = module.IndexIVFPQFastScan(
-        quantizer, templates.dimension, lists, templates.dimension // PQ_COMPONENTS, 4, module.METRIC_INNER_PRODUCT
-    )
+    dimension = templates.dimension
+    codes = dimension // next(each for each in PQ_COMPONENTS if dimension % each == 0)
+    quantizer = module.IndexFlatIP(dimension)
+    index = module.IndexIVFPQFastScan(quantizer, dimension, lists, codes, 4, module.METRIC_INNER_PRODUCT)
     index.cp.max_points_per_centroid = IVF_TRAINED_ON
     sample = templates.sample(IVF_TRAINED_ON * lists, SEED)
     module.omp_set_num_threads(1)  # of many short steps, after each of which threads would wait for the slowest

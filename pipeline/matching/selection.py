@@ -20,9 +20,9 @@ class Selector(Protocol):
     """A structure over templates, numbered from 0, that does not change once it is built; threads may share it."""
 
     def propose(self, probes: NDArray[np.float32], count: int, threads: int) -> NDArray[np.int64]:
-        """Numbers int64[N,`count`] of templates that resemble probes float32[N,d], in any order; -1 where it has fewer.
+        """Numbers int64[N,m] of templates that resemble probes float32[N,d], in any order; -1 where it has fewer.
 
-        `threads` threads compute, and the interpreter lock is released meanwhile.
+        m is `count` or more, for a selector that knows the order of what it proposes only roughly. `threads` threads compute, and the interpreter lock is released meanwhile.
         """
 
     def wipe(self) -> None:

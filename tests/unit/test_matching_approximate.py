@@ -291,6 +291,18 @@ def test_probe_that_is_no_number_finds_nobody(index: ApproximateIndex) -> None:
     assert [[candidate.entry for candidate in each[:1]] for each in found(index, asked)] == [["p0"], ["p1"], [], ["p3"]]
 
 
+@pytest.mark.parametrize("dimension", [9, 10, 130])
+def test_any_dimension_can_be_coded(dimension: int) -> None:
+    """An embedder of one's own may make templates of whatever size."""
+    vectors = np.random.default_rng(1).standard_normal((700, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = ApproximateIndex(dimension, Kind(build_ivf_pq_fastscan, least_rows=400))
+    filled(index, vectors)
+    index.rebuild()
+    assert index.covered == 700
+    assert np.mean([each[0].entry == f"p{at}" for at, each in enumerate(found(index, probes(vectors)))]) > 0.98
+
+
 def test_templates_are_handed_out_in_chunks_that_are_overwritten() -> None:
     """In the order of the parts, whatever their sizes; a sample is some of them."""
     index = InnerProductIndex(D, block_rows=CHUNK_ROWS + 7)
