@@ -22,7 +22,8 @@ class Selector(Protocol):
     def propose(self, probes: NDArray[np.float32], count: int, threads: int) -> NDArray[np.int64]:
         """Numbers int64[N,m] of templates that resemble probes float32[N,d], in any order; -1 where it has fewer.
 
-        m is `count` or more, for a selector that knows the order of what it proposes only roughly. `threads` threads compute, and the interpreter lock is released meanwhile.
+        m is `count` or more, for a selector that knows the order of what it proposes only roughly. `threads` threads
+        compute, and the interpreter lock is released meanwhile.
         """
 
     def wipe(self) -> None:
