@@ -1,5 +1,7 @@
 """What every kind of index but `flat` adds: selectors that are built, searched beside, taken over and wiped."""
 
+import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -266,6 +268,43 @@ def test_hnsw_overwrites_its_copies() -> None:
     index.rebuild()
     index.sweep(0)
     assert not vectors.any()
+
+
+def test_searches_see_whole_versions_while_selectors_come_and_go(kind: Kind) -> None:
+    """In every version exactly one of two entries looks like the probe, in whatever selector or row it lies."""
+    index = ApproximateIndex(D, kind, rebuild_seconds=0.01, block_rows=256)
+    templates, others = units(1, 2), units(2, 400)
+    filled(index, others, prefix="other")
+    stop, covers = threading.Event(), []
+
+    def change() -> None:
+        version = 1
+        while not stop.wait(0.0005):
+            version += 1
+            index.put(WatchlistEntry("a", templates[version % 2]))
+            index.put(WatchlistEntry("b", templates[1 - version % 2]))
+            index.publish(version)
+            index.sweep(time.time_ns())
+            if index._cover is not None and index._cover not in covers:
+                covers.append(index._cover)
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    replies: dict[int, tuple[Candidate, ...]] = {}
+    try:
+        deadline = time.monotonic() + 60.0
+        while (len(covers) < 5 or len(replies) < 100) and time.monotonic() < deadline:
+            reply = FaissShard(0, index).search(probes(templates[:1]), 1)
+            if reply.version > 1:
+                replies[reply.version] = reply.candidates[0]
+    finally:
+        stop.set()
+        writer.join()
+    assert len(covers) >= 5
+    assert len(replies) >= 100
+    for version, (best,) in replies.items():
+        assert (best.entry, best.version) == ("ab"[version % 2], version)
+        assert best.score > 0.999
 
 
 def test_a_build_that_fails_is_not_kept_quiet() -> None:
