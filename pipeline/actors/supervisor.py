@@ -23,7 +23,7 @@ from pipeline.actors.run_plan import RunPlan, RunStatus
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
-from pipeline.core.replicas import replicas_of
+from pipeline.core.replicas import Replica, replicas_of
 from pipeline.errors import BrokerError, ClusterError, CustodyError
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Supervisor:
             replica: Child(
                 replica.name,
                 self._creator(
-                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
+                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._shard_options, replica)
                 ),
                 msgspec.msgpack.Decoder(ShardStatus).decode,
             )
@@ -189,6 +189,9 @@ class Supervisor:
             )
 
         return create
+
+    def _shard_options(self, replica: Replica) -> dict[str, Any]:
+        return self._plan.shard_options | self._placement.options(replica)
 
     def _tend(self) -> None:
         self._placement.look_up(self._plan.run, self._replicas)

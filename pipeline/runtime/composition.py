@@ -19,6 +19,7 @@ from pipeline.actors.run_plan import RunPlan
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
 from pipeline.actors.vision_worker import WorkerParts
+from pipeline.catalog.indexes import GPU_INDEXES
 from pipeline.catalog.roles import WORKER_IDS
 from pipeline.catalog.topics import ALERTS, FRAMES
 from pipeline.core.alerting import Criteria
@@ -30,7 +31,7 @@ from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of, require_dimension
 from pipeline.runtime.elastic_factory import elastic_plan
-from pipeline.runtime.gpus import gpu_share
+from pipeline.runtime.gpus import gpu_share, search_gpu_share
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
@@ -265,7 +266,11 @@ def run_plan(
     dimension_of(settings)  # a manifest that cannot be used is refused here, before any process is started
     vision = settings.vision
     most, field = settings.most_workers, settings.most_workers_field
-    share = gpu_share(vision.device, vision.gpu_share, most, gpus, grows=grows, field=field)
+    matching = settings.matching
+    on_gpu, replicas = matching.index in GPU_INDEXES, matching.shards * matching.replicas
+    search_share = search_gpu_share(matching.index, on_gpu, replicas, gpus, grows=grows)
+    searching = replicas if on_gpu else 0
+    share = gpu_share(vision.device, vision.gpu_share, most, gpus, grows=grows, field=field, searching=searching)
     return RunPlan(
         run=run,
         workers=settings.least_workers,
@@ -277,6 +282,7 @@ def run_plan(
         heartbeat=Heartbeat(settings),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         worker_options={"num_gpus": share} if share else {},
+        shard_options={"num_gpus": search_share} if search_share else {},
         elastic=elastic_plan(settings, run),
     )
 

@@ -280,6 +280,7 @@ class Topic:
     """A watchlist topic without a record, and what is made of it: feed and view in one."""
 
     version = entries = malformed = 0
+    settled = True
 
     def poll(self, timeout: float) -> list[ConsumedRecord]:
         """See the feed."""
