@@ -94,7 +94,9 @@ def judge(
                 certain[key] = max(certain[key], score)
     expected = {key: score for key, score in certain.items() if score >= threshold + MARGIN}
     counts = Counter(Pass(alert.camera, alert.entry) for alert in alerts)
-    problems = [f"{_told(key)} (score {score:.3f}) did not alert" for key, score in expected.items() if key not in counts]
+    problems = [
+        f"{_told(key)} (score {score:.3f}) did not alert" for key, score in expected.items() if key not in counts
+    ]
     problems += [f"{_told(key)} alerted {count} times" for key, count in counts.items() if count > 1]
     problems += [
         f"{_told(key)} alerted, though its frames score {possible.get(key, 0.0):.3f} at most"
@@ -127,9 +129,7 @@ def _unstamped(receipts: Iterable[Receipt]) -> list[str]:
     return [f"{partial} receipts of searches without a shard, though the run was to wait for it"] if partial else []
 
 
-def _stamps(
-    shown: Iterable[Shown], alerts: Iterable[Alert], receipts: Iterable[Receipt], outage: Outage
-) -> list[str]:
+def _stamps(shown: Iterable[Shown], alerts: Iterable[Alert], receipts: Iterable[Receipt], outage: Outage) -> list[str]:
     """What was decided in the outage on faces has to say that not all was searched."""
     faces = {(frame.partition, frame.offset): frame.faces for frame in shown}
 

@@ -7,14 +7,12 @@ same frames and therefore the same scores. It is shorter than a cool-down by mor
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from loadtest.faults_oracle import MARGIN
 from loadtest.stream import JPEG_QUALITY
@@ -35,6 +33,10 @@ FRAMES: Final = round(SECONDS * FPS)
 """Of each camera in a showing."""
 PEOPLE: Final = 60
 """On the watchlist."""
+LISTED_SHARE: Final = 0.8
+"""Of the people who walk past."""
+DENSITY: Final = 20.0
+"""People per minute."""
 PRECISION: Final[Precision] = "int8"
 SKIPPED: Final = 5.0
 """Seconds of a street that are left out at its begin, when few people are in sight."""
@@ -59,7 +61,8 @@ class Recording(msgspec.Struct, frozen=True):
 
 def recording(seed: int, entries: Sequence[WatchlistEntry]) -> Recording:
     """The recording of a seed, whose watchlist `entries` are; from the cache if this generator has made it before."""
-    name = f"{generator_digest()}-{seed}-{CAMERAS}x{FRAMES}-{len(entries)}-{PRECISION}.msgpack"
+    scene = f"{CAMERAS}x{FRAMES}-{DENSITY:g}-{LISTED_SHARE:g}-{len(entries)}-{PRECISION}"
+    name = f"{generator_digest()}-{seed}-{scene}.msgpack"
     file = cache_folder() / "faults" / name
     with suppress(OSError, msgspec.DecodeError):
         return msgspec.msgpack.decode(file.read_bytes(), type=Recording)
@@ -92,15 +95,19 @@ def _made(seed: int, entries: Sequence[WatchlistEntry]) -> Recording:
 def _filmed(seed: int, camera: int) -> list[bytes]:
     """The frames of a camera past which many people of the watchlist walk."""
     listed = group(Population.WATCHLIST, seed, PEOPLE)
-    street = Street(
-        StreetSpec(
-            seed=seed, camera=f"faults/cam-{camera}", fps=FPS, listed=listed, listed_share=0.6, difficulty="studio"
-        )
+    spec = StreetSpec(
+        seed=seed,
+        camera=f"faults/cam-{camera}",
+        fps=FPS,
+        listed=listed,
+        listed_share=LISTED_SHARE,
+        density=DENSITY,
+        difficulty="studio",
     )
+    street = Street(spec)
     first = round(SKIPPED * FPS)
-    pictures: list[NDArray[np.uint8]] = [street.render(index) for index in range(first, first + FRAMES)]
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return [cv2.imencode(".jpg", picture, quality)[1].tobytes() for picture in islice(pictures, FRAMES)]
+    return [cv2.imencode(".jpg", street.render(index), quality)[1].tobytes() for index in range(first, first + FRAMES)]
 
 
 def _keep(file: Path, content: bytes) -> None:

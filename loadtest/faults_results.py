@@ -1,4 +1,4 @@
-"""What rounds of faults are wanted, what became of those that ran, and the table of it; the file is a JSON line each."""
+"""What rounds of faults are wanted, what became of those that ran, and the table of it; a JSON line for each."""
 
 import os
 import random
@@ -105,7 +105,7 @@ def report(limits: Mapping[str, Mapping[str, float]], done: Sequence[Round]) -> 
 
     A fault that could not be inflicted has a row that says so, and no number.
     """
-    rows = [("fault", "runs", "failed", "seen", "min", "median", "max", "limit")]
+    rows: list[tuple[str, ...]] = [("fault", "runs", "failed", "seen", "min", "median", "max", "limit")]
     for fault, signs in limits.items():
         ran = [each for each in done if each.fault == fault and not each.impossible]
         reasons = [each.impossible for each in done if each.fault == fault and each.impossible]
