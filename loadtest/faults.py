@@ -107,7 +107,7 @@ class _Session:
     def _on_one_network(
         self, policy: Policy, rounds: list[Wanted], entries: list[WatchlistEntry], shown: Recording
     ) -> list[Wanted]:
-        """Rounds until all are done, the time is over, or the network is lost; returns those that are left."""
+        """Rounds until all are done, the time is over, or one failed; returns those that are left."""
         with self._stage(policy, entries, shown) as (stage, watch):
             for number, wanted in enumerate(rounds):
                 if time.monotonic() >= self._until:
@@ -119,6 +119,8 @@ class _Session:
                     self._note(play.lost(error))
                     return rounds[number + 1 :]
                 self._note(done)
+                if done.problems:
+                    return rounds[number + 1 :]  # what is wrong with custody once stays so
         return []
 
     @contextmanager

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+import psutil
 
 import pipeline
 from loadtest.faults_kinds import CONSUMING, FAULTS, Fault, Inflicted, Stage
@@ -15,6 +16,7 @@ from loadtest.faults_oracle import Outage, judge
 from loadtest.faults_results import Round, Wanted
 from loadtest.faults_watch import Watch
 from pipeline.core.sharding import shard_of
+from pipeline.errors import ClusterError
 
 MOMENT_SECONDS: Final = (2.0, 9.0)
 """When the fault comes, after the frames begin to flow."""
@@ -118,7 +120,10 @@ class Play:
         stage.feed.play()
         _idle(self._moment, stage, watch)
         began = time.monotonic()
-        inflicted = self.fault.inflict(stage, self._rng)
+        try:
+            inflicted = self.fault.inflict(stage, self._rng)
+        except (ProcessLookupError, psutil.NoSuchProcess) as error:
+            raise ClusterError(f"a process of the run was gone before it was hit: {error}") from error
         self._noting(victim=inflicted.victim)
         recovery = Recovery(stage, watch, self.fault, inflicted, began)
         recovery.wait()

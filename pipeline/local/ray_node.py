@@ -45,6 +45,8 @@ class RayNode:
         self._kept: Kept | None = None
         self.id = ""
         """Ray's id of the node; empty until it answers."""
+        self.folder = Path()
+        """Its temporary folder."""
         self._raylet = 0
 
     def __enter__(self) -> Self:
@@ -60,12 +62,12 @@ class RayNode:
         """Start it and wait until it answers; raises ClusterError, and stops it, if it does not."""
         deadline = time.monotonic() + self._start_seconds
         try:
-            folder = new_folder(self._parent)
-            self._kept = keep_node(folder, self._wanted, self._head.environment)
+            self.folder = new_folder(self._parent)
+            self._kept = keep_node(self.folder, self._wanted, self._head.environment)
         except OSError as error:
             raise ClusterError(f"a node of the local Ray cannot be started: {error}") from error
         try:
-            self._await(address_file(folder), deadline)
+            self._await(address_file(self.folder), deadline)
         except BaseException:
             self.stop()
             raise
