@@ -41,7 +41,10 @@ class Recovery:
         self._patience = max(fault.limits.values()) + PATIENCE_SECONDS
         self._signs: Mapping[str, Callable[[], bool]] = {CONSUMING: self._consuming, **inflicted.signs}
         self._away_ns = 0
+        self._limit = fault.limits[CONSUMING]
         self.seen: dict[str, float | None] = dict.fromkeys(self._signs)
+        self.stalled: list[str] = []
+        """What frames were wanting at the limit of their consumption, a sentence each."""
 
     def wait(self) -> None:
         """Look until it is over, and lift the fault in its time."""
@@ -75,10 +78,20 @@ class Recovery:
         for name, sign in self._signs.items():
             if self.seen[name] is None and sign():
                 self.seen[name] = time.monotonic() - self._began
+        if self.seen[CONSUMING] is None and not self.stalled and time.monotonic() - self._began > self._limit:
+            self.stalled = self._wanting()
 
     def _consuming(self) -> bool:
+        return not self._wanting()
+
+    def _wanting(self) -> list[str]:
         first = self._stage.feed.first_after(self._after_ns)
-        return len(first) == self._stage.network.settings.run.partitions and self._watch.covers(first)
+        wanted = range(self._stage.network.settings.run.partitions)
+        return [f"no frame of partition {each} was acknowledged since" for each in wanted if each not in first] + [
+            f"no frame of partition {each} was accounted for since"
+            for each in first
+            if not self._watch.covers({each: first[each]})
+        ]
 
 
 class Play:
@@ -128,7 +141,7 @@ class Play:
         recovery = Recovery(stage, watch, self.fault, inflicted, began)
         recovery.wait()
         seen = {name: None if at is None else round(at, 2) for name, at in recovery.seen.items()}
-        self._noting(seen=seen, problems=late(seen, self.fault.limits))
+        self._noting(seen=seen, problems=[*late(seen, self.fault.limits), *recovery.stalled])
         await_whole(stage.network, WHOLE_SECONDS, inflicted.touched)
         self._noting(whole=round(time.monotonic() - began, 2))
         _idle(TAIL_SECONDS, stage, watch)

@@ -15,12 +15,13 @@ from pipeline.local.broker import REPLICATED
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.leaders import TRANSACTIONS
 from pipeline.local.ports import listens
-from pipeline.records import OutgoingRecord
+from pipeline.records import ConsumedRecord, OutgoingRecord
 from pipeline.streams.client import LOGGER, Connection
 from pipeline.streams.outbox import KafkaOutbox
 from pipeline.streams.producer import FrameProducer
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.topics import TopicAdmin
+from pipeline.streams.writer import RecordWriter
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +101,10 @@ class Writers:
     def read(self) -> list[bytes | None]:
         """Every record that is committed."""
         return [record.value for record in self._reader.read_to(self._reader.ends(), TAKE_OVER_SECONDS)]
+
+    def poll(self) -> list[ConsumedRecord]:
+        """Further records, as they come."""
+        return self._reader.poll(0.1)
 
     def close(self) -> None:
         for each in (self._frames, self._outbox, self._reader):
@@ -217,6 +222,26 @@ def test_a_paused_leader_is_taken_over_from_and_follows_when_it_goes_on(
     writers.write("with it")
     whole()
     assert writers.read() == writers.acknowledged
+
+
+def test_a_reader_goes_on_while_the_leader_that_it_reads_from_stands_still(
+    cluster: LocalKafka, topic: str, writers: Writers, whole: Callable[[], None], eventually: Eventually
+) -> None:
+    """Its connection stays open and says nothing, and the request on its way is given up for another leader's."""
+    writers.write("before")
+    assert writers.read() == writers.acknowledged
+    leader = cluster.leader_of(topic, 0)
+    assert leader is not None
+    cluster.pause(leader)
+    eventually(lambda: cluster.leader_of(topic, 0) in NODES - {leader}, "another leader", TAKE_OVER_SECONDS)
+    writer = RecordWriter(Connection(",".join(node.address for node in cluster.nodes.values() if node.serves())))
+    writer.write([OutgoingRecord(topic, b"camera", b"meanwhile", partition=0)])
+    writer.close()
+    eventually(
+        lambda: b"meanwhile" in [record.value for record in writers.poll()], "the record to be read", TAKE_OVER_SECONDS
+    )
+    cluster.resume(leader)
+    whole()
 
 
 PARENT = """
