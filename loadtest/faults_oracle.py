@@ -97,7 +97,9 @@ def judge(
     problems = [
         f"{_told(key)} (score {score:.3f}) did not alert" for key, score in expected.items() if key not in counts
     ]
-    problems += [f"{_told(key)} alerted {count} times" for key, count in counts.items() if count > 1]
+    problems += [
+        f"{_told(key)} alerted {count} times: {_each(key, alerts)}" for key, count in counts.items() if count > 1
+    ]
     problems += [
         f"{_told(key)} alerted, though its frames score {possible.get(key, 0.0):.3f} at most"
         for key in counts
@@ -113,6 +115,17 @@ def judge(
 
 def _told(key: Pass) -> str:
     return f"{key.entry} at {key.camera}"
+
+
+def _each(key: Pass, alerts: Iterable[Alert]) -> str:
+    """Which frames raised the alerts of a pass, when by the clock of the cool-down, and which worker decided so when."""
+    of_pass = [alert for alert in alerts if (alert.camera, alert.entry) == key]
+    first_ns = min(alert.cooldown_ns for alert in of_pass)
+    return ", ".join(
+        f"frame {alert.sequence} (offset {alert.frame_offset}) after {(alert.cooldown_ns - first_ns) / 1e9:.2f} s, "
+        f"decided by slot {alert.slot} after {(alert.decided_ns - first_ns) / 1e9:.2f} s"
+        for alert in of_pass
+    )
 
 
 def _outcomes(receipts: Iterable[Receipt]) -> list[str]:

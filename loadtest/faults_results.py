@@ -44,6 +44,10 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     expected: int
     """Passes that had to alert."""
     alerts: int
+    replaced: int = 0
+    """Processes that the supervisor replaced."""
+    last_replaced: str = ""
+    """Which was the latest, and why."""
     problems: Sequence[str]
     """What was not as it has to be, a sentence each."""
     impossible: str = ""

@@ -129,6 +129,7 @@ class Play:
 
     def run(self, stage: Stage, watch: Watch, entries: list[str], threshold: float) -> Round:
         """Play it; raises LamppostError if the network does not come back from it."""
+        before = stage.network.status()
         watch.begin()
         stage.feed.play()
         _idle(self._moment, stage, watch)
@@ -147,7 +148,7 @@ class Play:
         _idle(TAIL_SECONDS, stage, watch)
         stage.feed.pause()
         unaccounted = _drained(watch)
-        shown = stage.feed.shown()
+        shown, after = stage.feed.shown(), stage.network.status()
         outage = recovery.outage(entries) if self.fault.policy == "degrade" else None
         verdict = judge(shown, watch.alerts, watch.receipts, threshold, outage)
         return self._noting(
@@ -155,6 +156,9 @@ class Play:
             failed=sum(frame.offset is None for frame in shown),
             expected=verdict.expected,
             alerts=len(watch.alerts),
+            # another supervisor counts anew
+            replaced=after.replaced - (before.replaced if after.pid == before.pid else 0),
+            last_replaced=after.last_replaced,
             problems=[*self._round.problems, *unaccounted, *verdict.problems],
         )
 
