@@ -118,7 +118,7 @@ def _told(key: Pass) -> str:
 
 
 def _each(key: Pass, alerts: Iterable[Alert]) -> str:
-    """Which frames raised the alerts of a pass, when by the clock of the cool-down, and which worker decided so when."""
+    """Which frames raised the alerts of a pass, when by the cool-down's clock, and which worker decided so when."""
     of_pass = [alert for alert in alerts if (alert.camera, alert.entry) == key]
     first_ns = min(alert.cooldown_ns for alert in of_pass)
     return ", ".join(
