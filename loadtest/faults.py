@@ -44,7 +44,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("out/faults.jsonl"), help="a line per round")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no round after so long (no limit)")
     parser.add_argument("--report", action="store_true", help="print the table of the results, and run nothing")
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if chosen.times < 1:
+        parser.error(f"--times is {chosen.times}; give 1 or more")
+    return chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +76,11 @@ class _Session:
         self._file: Path = chosen.results
         self._seed: int = chosen.seed
         self._until = time.monotonic() + chosen.seconds
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch()
+        except OSError as error:
+            raise ResourceError(f"{self._file} cannot be written ({error.strerror}); name another --results") from error
         self._missing = schedule(faults, chosen.times, self._seed, read(self._file))
         self._disk: SmallDisk | None = None
 

@@ -70,33 +70,26 @@ class Network:
         return str(self.settings.run.name)
 
     def status(self) -> "RunStatus":
-        """The run now; raises ClusterError if nobody says, or if it has failed for good."""
-        status = self.supervision.status(ANSWER_SECONDS)
-        if status.failure:
-            raise ClusterError(f"the run has failed: {status.failure}")
-        return status
+        """The run now; raises ClusterError if nobody says."""
+        return self.supervision.status(ANSWER_SECONDS)
 
     def replace_node(self, node: RayNode) -> None:
         """Start another node in the place of one that is gone, or is to go."""
         node.stop()
         self.nodes.remove(node)
-        self.add_node()
-
-    def add_node(self) -> None:
-        """Start a node with room for every worker."""
-        node = RayNode(self.head, cpus=1, resources={SEAT: WORKERS}, parent=self.folders)
-        node.start()
-        self.nodes.append(node)
+        self.nodes.append(_started_node(self.head, self.folders))
 
     def trouble(self, touched: Iterable[int]) -> str:
         """What is not as it was before a fault that touched these processes; empty if the network is whole.
 
-        Each of them has to be dead, or part of the run.
+        Each of them has to be dead, or part of the run. Raises ClusterError if the run has failed for good.
         """
         try:
             status = self.status()
         except ClusterError as error:
             return str(error)
+        if status.failure:
+            raise ClusterError(f"the run has failed: {status.failure}")
         if len(status.workers) != WORKERS or len(status.shards) != SHARDS * REPLICAS or not status.ready:
             return "not all workers and shards are up"
         members = set(pids_of(status))
@@ -147,6 +140,13 @@ def alive(pid: int) -> bool:
     return False
 
 
+def _started_node(head: LocalRay, folders: Path | None) -> RayNode:
+    """A node with room for every worker."""
+    node = RayNode(head, cpus=1, resources={SEAT: WORKERS}, parent=folders)
+    node.start()
+    return node
+
+
 def _stop_all(nodes: Iterable[RayNode]) -> None:
     for node in nodes:
         node.stop()
@@ -190,10 +190,9 @@ def network(
         stack.callback(_stop_all, nodes)
         stack.enter_context(connected(head.address, name, verbose=False))
         plan = dataclasses.replace(run_plan(settings, name), worker_options={"resources": {SEAT: 1}})
-        up = Network(settings, connection, kafka, head, nodes, folders, None)  # type: ignore[arg-type]  # in a moment
         for _ in range(NODES):
-            up.add_node()
-        up.supervision = stack.enter_context(supervised(plan))
+            nodes.append(_started_node(head, folders))
+        up = Network(settings, connection, kafka, head, nodes, folders, stack.enter_context(supervised(plan)))
         say("workers and shards start")
         await_whole(up, START_SECONDS)
         yield up
