@@ -15,9 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from loadtest.faults_disk import SmallDisk
 from loadtest.faults_feed import Feed
 from loadtest.faults_kinds import FAULTS, Stage
@@ -158,11 +155,10 @@ def _enrolled(seed: int) -> list[WatchlistEntry]:
 
 
 def _show(faults: Sequence[str], done: Sequence[Round]) -> None:
-    head, *rows = report({name: FAULTS[name].limits for name in faults}, done)
-    table = Table(*head, show_edge=False, pad_edge=False)
+    rows = report({name: FAULTS[name].limits for name in faults}, done)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
+        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for each in done:
         for problem in each.problems if each.fault in faults else ():
             _say(f"{each.fault} {each.number}: {problem}")

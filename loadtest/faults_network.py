@@ -190,8 +190,7 @@ def network(
         stack.callback(_stop_all, nodes)
         stack.enter_context(connected(head.address, name, verbose=False))
         plan = dataclasses.replace(run_plan(settings, name), worker_options={"resources": {SEAT: 1}})
-        for _ in range(NODES):
-            nodes.append(_started_node(head, folders))
+        nodes.extend(_started_node(head, folders) for _ in range(NODES))
         up = Network(settings, connection, kafka, head, nodes, folders, stack.enter_context(supervised(plan)))
         say("workers and shards start")
         await_whole(up, START_SECONDS)
