@@ -53,10 +53,11 @@ def keep_templates(seed: int, templates: NDArray[np.float32], model: str = "") -
 
 
 def _file(seed: int, size: int, model: str) -> Path:
-    return cache_folder() / FOLDER / f"{_digest()}-{model}{seed}-{size}.npy"
+    return cache_folder() / FOLDER / f"{generator_digest()}-{model}{seed}-{size}.npy"
 
 
-def _digest() -> str:
+def generator_digest() -> str:
+    """What changes with any source or weights file that pictures and templates of synthetic people depend on."""
     digest = hashlib.sha256()
     for package in GENERATORS:
         for file in sorted(_sources(files(package)), key=lambda each: each.name):
