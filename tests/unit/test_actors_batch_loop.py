@@ -161,11 +161,11 @@ def test_a_fenced_worker_ends_and_its_successor_does_the_work(run: MemoryRun, ev
 class DyingSource(FakeFrameSource):
     """A consumer with a fatal error, after a first batch."""
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """See the port."""
         if self.assignment and self.lag()[0] == 0:
             raise BrokerError("Kafka at here: reading frames: fatal")
-        return super().poll(timeout)
+        return super().poll(timeout, limit)
 
 
 def test_a_fatal_consumer_error_ends_the_loop(run: MemoryRun, eventually: Eventually) -> None:
