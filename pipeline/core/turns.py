@@ -2,7 +2,8 @@
 
 import heapq
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -25,7 +26,6 @@ class Turns(Generic[Item]):
     def __init__(self) -> None:
         self._queues: dict[int, deque[_Waiting[Item]]] = {}
         self._latest: dict[int, int] = {}
-        """The time of what came last in each queue."""
         self._heads: list[tuple[int, int, int]] = []
         """A heap of (time, arrival, queue): the head of each queue that holds something."""
         self._arrivals = 0
@@ -35,11 +35,6 @@ class Turns(Generic[Item]):
     def __len__(self) -> int:
         """Return how many items wait."""
         return self._size
-
-    @property
-    def queues(self) -> frozenset[int]:
-        """The queues in which something waits."""
-        return frozenset(self._queues)
 
     @property
     def weight(self) -> int:
@@ -57,11 +52,18 @@ class Turns(Generic[Item]):
         self._size += 1
         self._weight += weight
 
-    def behind(self, queues: Collection[int]) -> frozenset[int]:
-        """The other queues whose latest item is or was older than the heads of `queues`; none if these are empty."""
-        heads = [waiting[0].time for queue, waiting in self._queues.items() if queue in queues]
-        oldest = min(heads, default=0)
-        return frozenset(queue for queue, time in self._latest.items() if queue not in queues and time < oldest)
+    @property
+    def latest(self) -> Mapping[int, int]:
+        """The time of what came last in each queue, whether it still waits or not."""
+        return MappingProxyType(self._latest)
+
+    def younger(self, than: int) -> dict[int, int]:
+        """The queues whose head is younger than a time, with the weight of what waits in each."""
+        return {
+            queue: sum(each.weight for each in waiting)
+            for queue, waiting in self._queues.items()
+            if waiting[0].time > than
+        }
 
     def take(self) -> Item:
         """Take the oldest head; raises IndexError if nothing waits."""

@@ -6,7 +6,7 @@ what the client has is taken over, up to a number of bytes, and given on by appe
 behind that the room is full of younger records, the others are not fetched until it has come up to them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import Message, TopicPartition
@@ -48,15 +48,16 @@ class ReadAhead:
         `lag` counts the records of a partition that were not taken from here yet.
         """
         while going_on():
-            if self._held_back and not self._is_behind(self._held_back, lag()):
+            # a partition that is behind has come up to one that is held back, or has no more to fetch
+            if self._held_back and not self._held_back <= self._younger(lag()).keys():
                 self.release()
             if self._turns.weight >= self._room or not self.fetch(self._chunk, 0.0):
                 break
         if going_on() and not self._held_back and self._turns.weight >= self._room:
-            ahead = self._turns.queues
-            if self._is_behind(ahead, lag()):
-                self._held_back = ahead
-                self._consumer.pause(self._partitions(ahead))
+            younger = self._younger(lag())
+            if sum(younger.values()) >= self._room // 2:
+                self._held_back = frozenset(younger)
+                self._consumer.pause(self._partitions(self._held_back))
 
     def take(self, limit: int) -> list[Message]:
         """The `limit` oldest, or as many as there are; of each partition the next."""
@@ -73,9 +74,14 @@ class ReadAhead:
         if held_back:
             self._consumer.resume(self._partitions(held_back))
 
-    def _is_behind(self, ahead: Collection[int], lags: Mapping[int, int]) -> bool:
-        """Whether a partition has more records to fetch that are older than all that wait of those `ahead`."""
-        return any(lags.get(number, 0) > self._chunk for number in self._turns.behind(ahead))
+    def _younger(self, lags: Mapping[int, int]) -> Mapping[int, int]:
+        """Partitions of which all that waits is younger than what another has yet to be fetched, with their weights."""
+        latest = [
+            time
+            for number, time in self._turns.latest.items()
+            if number not in self._held_back and lags.get(number, 0) > self._chunk
+        ]
+        return self._turns.younger(min(latest)) if latest else {}
 
     def _partitions(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in sorted(numbers)]

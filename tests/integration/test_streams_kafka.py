@@ -149,7 +149,7 @@ class PausesCounted(Consumer):
 def test_a_partition_that_is_far_behind_comes_first_and_nothing_is_lost_of_the_others(
     kafka: Connection, topics: dict[str, str]
 ) -> None:
-    """Its records are older; the client would hand over as many of the other, which waits instead and is fetched again."""
+    """Its records are older; the client would hand over as many of the other, which waits and is fetched again."""
     total, size = 1_500, 10_000
     producer = FrameProducer(kafka, topic=topics[FRAMES])
     for partition in (1, 0):
