@@ -64,7 +64,7 @@ class KafkaFrameSource:
         self._positions: dict[int, int] = {}
         half_kib = prefetch_kib // 2
         self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, half_kib))
-        self._ahead = ReadAhead(self._consumer, topic, room=half_kib * 1024, chunk=batch_limit)
+        self._ahead = ReadAhead(self._consumer, topic, room=half_kib * 1024, chunk=batch_limit, linger=linger)
         self._offsets = GroupOffsets(self._consumer, topic, connection.brokers)
         self._consumer.subscribe([topic], on_assign=self._take, on_revoke=self._give_up, on_lost=self._lose)
 
@@ -271,7 +271,7 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         "max.poll.interval.ms": 120_000,
         "queued.max.messages.kbytes": prefetch_kib,
         # of each partition a little at a time; a record that is larger comes as it is, since Kafka sees to it
-        "fetch.message.max.bytes": 1024 * 1024,
+        "fetch.message.max.bytes": 512 * 1024,
         "fetch.max.bytes": 8 * 1024 * 1024,
         # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
         "fetch.queue.backoff.ms": 10,

@@ -6,6 +6,7 @@ what the client has is taken over, up to a number of bytes, and given on by appe
 behind that the room is full of younger records, the others are not fetched until it has come up to them.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -21,12 +22,16 @@ RECORD_OVERHEAD: Final = 1024
 class ReadAhead:
     """What waits between a confluent-kafka consumer and the batches; its methods raise that one's KafkaException."""
 
-    def __init__(self, consumer: Any, topic: str, *, room: int, chunk: int) -> None:
-        """`room` in bytes; `chunk` records are asked of the client at a time."""
+    def __init__(self, consumer: Any, topic: str, *, room: int, chunk: int, linger: float) -> None:
+        """`room` in bytes; `chunk` records are asked of the client at a time.
+
+        For records of a partition that is behind, `linger` seconds are waited rather than to go on with younger ones.
+        """
         self._consumer = consumer
         self._topic = topic
         self._room = room
         self._chunk = chunk
+        self._linger = linger
         self._turns: Turns[Message] = Turns()
         self._held_back: frozenset[int] = frozenset()
 
@@ -47,17 +52,19 @@ class ReadAhead:
 
         `lag` counts the records of a partition that were not taken from here yet.
         """
+        until = time.monotonic() + self._linger
         while going_on():
-            # a partition that is behind has come up to one that is held back, or has no more to fetch
-            if self._held_back and not self._held_back <= self._younger(lag()).keys():
-                self.release()
-            if self._turns.weight >= self._room or not self.fetch(self._chunk, 0.0):
-                break
-        if going_on() and not self._held_back and self._turns.weight >= self._room:
             younger = self._younger(lag())
-            if sum(younger.values()) >= self._room // 2:
-                self._held_back = frozenset(younger)
-                self._consumer.pause(self._partitions(self._held_back))
+            # a partition that is behind has come up to one that is held back, or has no more to fetch
+            if not self._held_back <= younger.keys():
+                self.release()
+            if self._turns.weight >= self._room:
+                if not self._held_back and sum(younger.values()) >= self._room // 2:
+                    self._held_back = frozenset(younger)
+                    self._consumer.pause(self._partitions(self._held_back))
+                break
+            if not self.fetch(self._chunk, max(0.0, until - time.monotonic()) if younger else 0.0):
+                break
 
     def take(self, limit: int) -> list[Message]:
         """The `limit` oldest, or as many as there are; of each partition the next."""
