@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from pipeline.catalog.topics import BATCH_BYTES
 from pipeline.errors import BrokerError
 from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
@@ -270,8 +271,7 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         "auto.offset.reset": "error",
         "max.poll.interval.ms": 120_000,
         "queued.max.messages.kbytes": prefetch_kib,
-        # of each partition a little at a time; a record that is larger comes as it is, since Kafka sees to it
-        "fetch.message.max.bytes": 512 * 1024,
+        "fetch.message.max.bytes": BATCH_BYTES,
         "fetch.max.bytes": 8 * 1024 * 1024,
         # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
         "fetch.queue.backoff.ms": 10,
