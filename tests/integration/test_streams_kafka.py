@@ -146,25 +146,23 @@ class PausesCounted(Consumer):
         super().pause(partitions)
 
 
-def test_a_partition_that_is_far_behind_comes_first_and_nothing_is_lost_of_the_others(
+def test_partitions_that_are_held_back_for_one_that_is_behind_lose_nothing(
     kafka: Connection, topics: dict[str, str]
 ) -> None:
-    """Its records are older; the client would hand over as many of the other, which waits and is fetched again."""
-    total, size = 1_500, 10_000
+    """With room for a single record, so that the younger partition is paused as soon as it is met, again and again."""
+    total, size = 1_000, 10_000
     producer = FrameProducer(kafka, topic=topics[FRAMES])
     for partition in (1, 0):
         for _ in range(total):
             assert producer.send(partition, b"camera", bytes(size), [])
         assert producer.flush(30.0) == 0
     producer.close()
-    source = member(kafka, topics[FRAMES], batch_limit=32, prefetch_kib=2048, open_consumer=PausesCounted)
+    source = member(kafka, topics[FRAMES], batch_limit=32, prefetch_kib=2, open_consumer=PausesCounted)
     records = [r for batch in poll_until(lambda got: count(got) == 2 * total, source) for r in batch.records]
     source.close()
     offsets = {number: [r.offset for r in records if r.partition == number] for number in range(PARTITIONS)}
     assert offsets == {0: list(range(total)), 1: list(range(total))}
-    last = max(index for index, record in enumerate(records) if record.partition == 1)
     assert PausesCounted.pauses
-    assert last < total + total // 4
 
 
 def test_the_classic_protocol_hands_partitions_over_as_well(
