@@ -30,11 +30,12 @@ class Clock(Protocol):
 class FrameSource(Protocol):
     """A member of the consumer group on ``frames``; every call comes from one thread, the one that made it."""
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """Wait up to `timeout` seconds for a first record, linger briefly for more, and return what is there.
 
-        Returns None if nothing came. Runs the assignment callbacks given at construction: `assigned` with the new
-        partitions and their committed offsets, `revoked` before partitions are given up (it may block until the
+        At most `limit` records, by default as many as a batch has; of each partition the next, across partitions the
+        oldest. Returns None if nothing came. Runs the assignment callbacks given at construction: `assigned` with the
+        new partitions and their committed offsets, `revoked` before partitions are given up (it may block until the
         transaction in flight has ended), `lost` when they are gone already. Raises BrokerError on a fatal error and
         CustodyError on a gap that retention does not explain.
         """

@@ -1,11 +1,11 @@
-"""A batch on its way through a worker: opened (decoded), then seen (detected and embedded).
+"""A batch on its way through a worker: sorted (read), opened (decoded), then seen (detected and embedded).
 
-JPEG bytes stay in the consumed records, which `Intake` drops once it has decoded them. Pixels live in
+JPEG bytes stay in the consumed records, of which `Intake` keeps those to be decoded, until they are. Pixels live in
 `OpenedFrame.image` alone and go no further than `Sight`, which drops them; what is left is numbers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.catalog.metrics import STAGE_SECONDS
 from pipeline.catalog.outcomes import Outcome
 from pipeline.ports import Telemetry
-from pipeline.records import Batch, DeadLetter, OffsetRange
+from pipeline.records import Batch, ConsumedRecord, DeadLetter, OffsetRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,16 @@ class Extent:
     assignment: int
     """The source's count of assignments then."""
     consumed_ns: int
+    """When the first of its records were consumed."""
+
+    def then(self, later: "Extent") -> "Extent":
+        """With what was consumed after it under the same assignment; the membership stays the older one."""
+        ends = {**self.ends, **later.ends}
+        return replace(self, records=self.records + later.records, ends=ends, expired=self.expired + later.expired)
 
 
 def extent_of(batch: Batch) -> Extent:
-    """The extent of a batch, which does not keep its records alive."""
+    """The extent of what one poll gave, which does not keep its records alive."""
     ends: dict[int, int] = {}
     for record in batch.records:
         ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
@@ -81,8 +87,27 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Sorted:
+    """A batch whose records have been read, and nothing decoded: frames to look at, and those that ended already."""
+
+    extent: Extent
+    frames: tuple[tuple[FrameFacts, ConsumedRecord], ...]
+    endings: tuple[Ending, ...]
+    dead_letters: tuple[DeadLetter, ...]
+
+    def then(self, later: "Sorted") -> "Sorted":
+        """With what was consumed after it under the same assignment."""
+        return Sorted(
+            self.extent.then(later.extent),
+            self.frames + later.frames,
+            self.endings + later.endings,
+            self.dead_letters + later.dead_letters,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """A batch whose records have been read: frames to look at, and those that ended already."""
+    """A batch whose frames have been decoded, with what ended without a look."""
 
     extent: Extent
     number: int

@@ -1,7 +1,8 @@
 """The worker's three overlapping stages: consume and decode, detect and embed, search and commit.
 
-While batch i is searched and committed, batch i+1 is detected and embedded and batch i+2 decoded; one batch waits
-between two stages at most, so memory is bounded by five batches.
+While batch i is searched and committed, batch i+1 is detected and embedded and batch i+2 decoded. None waits between
+two stages: a stage hands its batch over once the next one is ready for it, and only then begins another. So memory is
+bounded by three batches, and a frame is committed within three batch times after its age was looked at.
 """
 
 import random
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from pipeline.actors.batch import Opened, Seen, Trace
+from pipeline.actors.batch import Opened, Seen, Sorted, Trace
 from pipeline.actors.handover import POLL_SECONDS, Handover
 from pipeline.actors.intake import Intake
 from pipeline.actors.settlement import Settlement
@@ -19,8 +20,10 @@ from pipeline.catalog import metrics
 from pipeline.core.deadlines import Backoff
 from pipeline.errors import BrokerError, TransactionAborted
 from pipeline.ports import Assigned, FrameSource, Revoked, Telemetry
-from pipeline.records import Batch
 
+ENDED_LIMIT = 1024
+"""A batch that ended as many records without a look is not filled up any more: a long backlog that is shed is accounted
+for as it goes."""
 PATIENCE_SECONDS = 2.0
 """How long a full stage is waited for before consumption is paused, so that the group still hears from us."""
 ABORTS_BEFORE_GIVING_UP = 8
@@ -117,7 +120,7 @@ class BatchLoop:
                     self._settlement.rewound(source.rewind())
                     self._rewind.clear()
                 began = time.monotonic()
-                batch = source.poll(POLL_SECONDS)
+                batch = self._gathered(source)
                 self._note_lag(source)
                 if batch is None:
                     continue
@@ -133,6 +136,25 @@ class BatchLoop:
             self._intake.close()
             source.close()
 
+    def _gathered(self, source: FrameSource) -> Sorted | None:
+        """The next batch; others take the place of what is shed or is no frame, as long as there are any.
+
+        So a batch is as large in an overload as it is at saturation, and costs no more of each frame that is looked at.
+        """
+        polled = source.poll(POLL_SECONDS)
+        if polled is None:
+            return None
+        batch = latest = self._intake.sort(polled)
+        while latest.endings and len(batch.endings) < ENDED_LIMIT:
+            polled = source.poll(0.0, len(latest.endings))
+            if polled is None:
+                break
+            latest = self._intake.sort(polled)
+            # of another assignment all that came before is stale
+            same = latest.extent.assignment == batch.extent.assignment
+            batch = batch.then(latest) if same else latest
+        return batch
+
     def _take(self, starts: Mapping[int, int]) -> None:
         self._settlement.assigned(starts)
         self._forget_clocks()
@@ -146,7 +168,7 @@ class BatchLoop:
         self._intake.forget_clocks()
         self._telemetry.set(metrics.CLOCK_UNTRUSTED, 0)
 
-    def _opened_batch(self, batch: Batch, number: int) -> Opened:
+    def _opened_batch(self, batch: Sorted, number: int) -> Opened:
         began = time.monotonic()
         opened = self._intake.open(batch, number)
         self._mark("decode", number, began)

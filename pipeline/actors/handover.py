@@ -1,6 +1,6 @@
-"""What two stages of a worker hand batches over through: one waits there at most, and nobody waits for ever."""
+"""Where two stages of a worker meet to hand a batch over: none waits between them, and nobody waits for ever."""
 
-import queue
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -11,30 +11,34 @@ T = TypeVar("T")
 
 
 class Handover(Generic[T]):
-    """A queue of one from one thread to another; `over` says that nothing more is to be handed on."""
+    """From one thread to one other, once that is ready for it; `over` says that nothing more is to be handed on."""
 
     def __init__(self, over: Callable[[], bool]) -> None:
         self._over = over
-        self._queue: queue.Queue[T | None] = queue.Queue(maxsize=1)
+        self._changed = threading.Condition()
+        self._offered: list[T | None] = []
+        """One at most."""
 
     def offer(self, item: T | None) -> bool:
-        """Hand over within `POLL_SECONDS`, None for the end; returns whether there was room."""
-        try:
-            self._queue.put(item, timeout=POLL_SECONDS)
-        except queue.Full:
-            return False
-        return True
+        """Hand over within `POLL_SECONDS`, None for the end; returns whether it was taken."""
+        with self._changed:
+            self._offered.append(item)
+            self._changed.notify()
+            taken = self._changed.wait_for(lambda: not self._offered, POLL_SECONDS)
+            self._offered.clear()
+            return taken
 
     def give(self, item: T | None) -> None:
-        """Hand over, waiting for room until it is over."""
+        """Hand over, waiting for the other thread until it is over."""
         while not self._over() and not self.offer(item):
             pass
 
     def take(self) -> T | None:
         """The next item, waiting for it; None at the end, or when it is over."""
         while not self._over():
-            try:
-                return self._queue.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
+            with self._changed:
+                if self._changed.wait_for(lambda: self._offered, POLL_SECONDS):
+                    item = self._offered.pop()
+                    self._changed.notify()
+                    return item
         return None

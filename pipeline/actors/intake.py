@@ -1,12 +1,11 @@
 """From consumed records to decoded pictures: read the record, apply the overload policy, decode in threads."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.actors.batch import Ending, FrameFacts, Opened, OpenedFrame, extent_of
+from pipeline.actors.batch import Ending, FrameFacts, Opened, OpenedFrame, Sorted, extent_of
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import FRAMES
 from pipeline.core.clocks import ClockTrust
@@ -30,25 +29,37 @@ class Intake:
         self._topic = topic
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
-    def open(self, batch: Batch, number: int) -> Opened:
-        """Read and decode `batch`, the `number`-th of this worker; frames keep the order of the records."""
+    def sort(self, batch: Batch) -> Sorted:
+        """Read the records and apply the overload policy: what is shed is not decoded."""
+        frames: list[tuple[FrameFacts, ConsumedRecord]] = []
         endings: list[Ending] = []
         letters: list[DeadLetter] = []
-        waiting: list[tuple[FrameFacts, ConsumedRecord, bytes]] = []
-        for facts, record, jpeg in self._frames(batch, endings, letters):
+        for record in batch.records:
+            try:
+                facts = self._facts(record, frame_wire.decode(record))
+            except FrameError as error:
+                letters.append(self._letter(record, error))
+                endings.append(_refused(letters[-1]))
+                continue
             if self._overload.sheds(age_ns=self._clock.now_ns() - facts.matching_ns):
                 endings.append(Ending(facts.partition, facts.offset, Outcome.SHED, facts.camera))
             else:
-                waiting.append((facts, record, jpeg))
+                frames.append((facts, record))
+        return Sorted(extent_of(batch), tuple(frames), tuple(endings), tuple(letters))
+
+    def open(self, batch: Sorted, number: int) -> Opened:
+        """Decode `batch`, the `number`-th of this worker; frames keep the order of the records."""
+        endings, letters = list(batch.endings), list(batch.dead_letters)
         frames: list[OpenedFrame] = []
-        pictures = self._pool.map(self._picture, [jpeg for _, _, jpeg in waiting])
-        for (facts, record, _), picture in zip(waiting, pictures, strict=True):
+        # a record of `frames` that was read as a frame has a value
+        pictures = self._pool.map(self._picture, [record.value or b"" for _, record in batch.frames])
+        for (facts, record), picture in zip(batch.frames, pictures, strict=True):
             if isinstance(picture, FrameError):
                 letters.append(self._letter(record, picture))
-                endings.append(Ending(record.partition, record.offset, Outcome.DEAD_LETTERED, letters[-1].camera))
+                endings.append(_refused(letters[-1]))
             else:
                 frames.append(OpenedFrame(facts, picture))
-        return Opened(extent_of(batch), number, tuple(frames), tuple(endings), tuple(letters))
+        return Opened(batch.extent, number, tuple(frames), tuple(endings), tuple(letters))
 
     @property
     def untrusted_cameras(self) -> int:
@@ -62,21 +73,6 @@ class Intake:
     def close(self) -> None:
         """Stop the decoding threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _frames(
-        self,
-        batch: Batch,
-        endings: list[Ending],
-        letters: list[DeadLetter],
-    ) -> Iterator[tuple[FrameFacts, ConsumedRecord, bytes]]:
-        for record in batch.records:
-            try:
-                frame = frame_wire.decode(record)
-            except FrameError as error:
-                letters.append(self._letter(record, error))
-                endings.append(Ending(record.partition, record.offset, Outcome.DEAD_LETTERED, letters[-1].camera))
-            else:
-                yield self._facts(record, frame), record, frame.jpeg
 
     def _facts(self, record: ConsumedRecord, frame: Frame) -> FrameFacts:
         trusted = self._clocks.observe(frame.camera, frame.capture_ns, record.append_ns)
@@ -107,3 +103,7 @@ class Intake:
             camera=frame_wire.camera_of(record),
             append_ns=record.append_ns,
         )
+
+
+def _refused(letter: DeadLetter) -> Ending:
+    return Ending(letter.partition, letter.offset, Outcome.DEAD_LETTERED, letter.camera)

@@ -19,6 +19,11 @@ FRAME_BYTES: Final = 4 * 1024 * 1024
 RECORD_BYTES: Final = FRAME_BYTES + 64 * 1024
 """A record of ``frames`` at most: a picture with its key, its headers (a tracing tool's too) and Kafka's own framing,
 all of which Kafka's limits count."""
+BATCH_BYTES: Final = 1024 * 1024
+"""Records of ``frames`` that are sent to a partition, and fetched of it, at a time; one that is larger travels alone.
+
+Kafka gives nothing of a batch that is larger than what is fetched while another partition has something.
+"""
 
 REPLICATION: Final = 3
 """Replicas of every topic; as many as there are brokers where these are fewer."""

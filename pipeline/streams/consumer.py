@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.catalog.topics import RECORD_BYTES
+from pipeline.catalog.topics import BATCH_BYTES
 from pipeline.errors import BrokerError
 from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
@@ -26,6 +26,7 @@ from pipeline.streams.client import (
 from pipeline.streams.gaps import check_order, explain_gap, explain_reset
 from pipeline.streams.group_offsets import GroupOffsets
 from pipeline.streams.messages import consumed_record, place
+from pipeline.streams.read_ahead import ReadAhead
 
 LINGER_SECONDS: Final = 0.02
 NEW_TOPIC_SECONDS: Final = 15.0
@@ -53,7 +54,7 @@ class KafkaFrameSource:
         open_consumer: Callable[..., Any] = Consumer,
     ) -> None:
         """`linger` and `patience` (how long all brokers may be away) in seconds; `prefetch_kib` bounds the memory of
-        records that wait in the client; `open_consumer` makes confluent-kafka's consumer."""
+        records that wait, half of it in the client and half here; `open_consumer` makes confluent-kafka's consumer."""
         self._brokers = connection.brokers
         self._topic = topic
         self._assigned, self._revoked, self._lost = assigned, revoked, lost
@@ -66,11 +67,12 @@ class KafkaFrameSource:
         self._assignment = 0
         self._dropped = False
         self._paused = False
-        self._held: list[Message] = []
         self._fresh: set[int] = set()
         self._restart: dict[int, int] = {}
         self._positions: dict[int, int] = {}
-        self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, prefetch_kib))
+        half_kib = prefetch_kib // 2
+        self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, half_kib))
+        self._ahead = ReadAhead(self._consumer, topic, room=half_kib * 1024, chunk=batch_limit, linger=linger)
         self._offsets = GroupOffsets(self._consumer, topic, connection.brokers)
         self._consumer.subscribe([topic], on_assign=self._take, on_revoke=self._give_up, on_lost=self._lose)
 
@@ -82,15 +84,16 @@ class KafkaFrameSource:
         """
         return self._assignment
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """See the port. None also when the assignment changed meanwhile, or while paused."""
-        messages = self._gather(timeout)
+        limit = self._batch_limit if limit is None else limit
+        self._gather(timeout, limit)
         if self._dropped:
-            self._begin_again(messages)
+            self._begin_again()
             return None
         if self._paused:
-            self._held += messages
             return None
+        messages = self._ahead.take(limit)
         if not messages:
             check_reachable(self._consumer, self._notices, self._brokers, self._patience)
             return None
@@ -115,7 +118,7 @@ class KafkaFrameSource:
         self._assignment += 1
         self._dropped = False
         self._fresh.clear()
-        self._held = []
+        self._ahead.keep(())
         starts = self._offsets.starts(self._positions)
         self._read_from(starts)
         return starts
@@ -132,6 +135,7 @@ class KafkaFrameSource:
     def pause(self) -> None:
         """See the port; partitions that are assigned meanwhile are paused too."""
         self._paused = True
+        self._ahead.release()
         self._consumer.pause(self._topic_partitions(self._positions))
 
     def resume(self) -> None:
@@ -146,26 +150,20 @@ class KafkaFrameSource:
         except KafkaException as error:
             raise broker_error(self._brokers, "leaving the group", error) from error
 
-    def _gather(self, timeout: float) -> list[Message]:
-        """What is there, then what comes within the linger; runs the assignment callbacks.
+    def _gather(self, timeout: float, limit: int) -> None:
+        """Wait for a first record and linger for `limit` of them, and take over what else the client has.
 
-        One record is waited for first, since consume(n) waits for all n or its whole time-out.
+        One is waited for first, since consume(n) waits for all n or its whole time-out. Runs the assignment callbacks.
         """
-        if self._paused:
-            return self._consume(self._batch_limit, timeout)
-        messages, self._held = self._held, []
-        if not messages:
-            messages = self._consume(1, timeout)
-        if messages and not self._dropped and len(messages) < self._batch_limit:
-            messages += self._consume(self._batch_limit - len(messages), self._linger)
-        return messages
-
-    def _consume(self, limit: int, timeout: float) -> list[Message]:
         try:
-            messages: list[Message] = self._consumer.consume(limit, timeout)
+            if self._paused:
+                self._ahead.fetch(self._batch_limit, timeout)
+            elif self._ahead or self._ahead.fetch(1, timeout):
+                self._ahead.fill(lambda: not self._dropped, self.lag)
+                if not self._dropped and len(self._ahead) < limit:
+                    self._ahead.fetch(limit - len(self._ahead), self._linger)
         except KafkaException as error:
             raise broker_error(self._brokers, f"reading {self._topic}", error) from error
-        return messages
 
     def _take(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         numbers = sorted(each.partition for each in partitions)
@@ -198,12 +196,12 @@ class KafkaFrameSource:
             self._note_restart()
         consumer.incremental_unassign(list(partitions))
 
-    def _begin_again(self, messages: list[Message]) -> None:
+    def _begin_again(self) -> None:
         """Read the partitions that stay from their committed offsets; those that are new have lost nothing."""
         fresh, self._fresh = self._fresh, set()
         self._dropped = False
         self._read_from(self._restart)
-        self._held = [message for message in messages if place(message)[0] in fresh]
+        self._ahead.keep(fresh)
 
     def _note_restart(self) -> None:
         """Ask where the partitions that stay have to be read again.
@@ -217,10 +215,11 @@ class KafkaFrameSource:
         """Every batch in flight is stale from here on, so the partitions that stay are read again before the next."""
         self._assignment += 1
         self._dropped = True
-        self._held = []
+        self._ahead.keep(())
 
     def _read_from(self, starts: Mapping[int, int]) -> None:
         """Fetch from `starts` on; assigned anew, since librdkafka refuses to seek after an offset out of range."""
+        self._ahead.release()
         self._positions.update(starts)
         again = self._topic_partitions(starts)
         if not again:
@@ -279,8 +278,8 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         "auto.offset.reset": "error",
         "max.poll.interval.ms": 120_000,
         "queued.max.messages.kbytes": prefetch_kib,
-        "fetch.message.max.bytes": RECORD_BYTES,
-        "fetch.max.bytes": 16 * 1024 * 1024,
+        "fetch.message.max.bytes": BATCH_BYTES,
+        "fetch.max.bytes": 8 * 1024 * 1024,
         # a full queue is looked at again after 1 s by default, which would be a pause of 1 s at full load
         "fetch.queue.backoff.ms": 10,
         "fetch.error.backoff.ms": 100,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from pipeline.catalog.topics import RECORD_BYTES
+from pipeline.catalog.topics import BATCH_BYTES, RECORD_BYTES
 from pipeline.errors import BrokerError
 from pipeline.streams.client import DENIED_CODES, Connection, Notices, broker_error
 
@@ -52,7 +52,7 @@ class FrameProducer:
                 "enable.idempotence": True,
                 "compression.type": "none",  # a JPEG does not get smaller
                 "linger.ms": 5,
-                "batch.size": 1024 * 1024,
+                "batch.size": BATCH_BYTES,
                 "message.max.bytes": RECORD_BYTES,
                 "queue.buffering.max.kbytes": queue_kib,
                 "delivery.timeout.ms": int(delivery_timeout * 1000),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from pipeline.core.turns import Turns
 from pipeline.errors import CustodyError
 from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
@@ -50,7 +51,7 @@ class FakeFrameSource:
         """See the port."""
         return self._assignment
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """See the port; does not linger."""
         if self._follow_group():
             self._read_from_committed()
@@ -60,7 +61,7 @@ class FakeFrameSource:
             if self._paused:
                 return None
             expired = [gap for number in sorted(self._positions) for gap in self._expire(number)]
-            records = self._take()
+            records = self._take(self._batch_limit if limit is None else limit)
             if not records and not expired:
                 return None
             membership = self._group.membership(self._member)
@@ -133,17 +134,19 @@ class FakeFrameSource:
             for number, position in self._positions.items()
         )
 
-    def _take(self) -> list[ConsumedRecord]:
-        records: list[ConsumedRecord] = []
+    def _take(self, limit: int) -> list[ConsumedRecord]:
+        waiting: Turns[ConsumedRecord] = Turns()
         for number in sorted(self._positions):
-            for record in self._log(number).committed(self._positions[number], self._batch_limit - len(records)):
-                if (number, record.offset) in self._drops:
-                    continue
-                if record.offset != self._positions[number]:
-                    missing = f"offsets {self._positions[number]} to {record.offset - 1}"
-                    raise CustodyError(f"partition {number}: {missing} were not delivered")
-                records.append(record)
-                self._positions[number] = record.offset + 1
+            for record in self._log(number).committed(self._positions[number], limit):
+                if (number, record.offset) not in self._drops:
+                    waiting.add(number, record.append_ns, 0, record)
+        records = [waiting.take() for _ in range(min(limit, len(waiting)))]
+        for record in records:
+            number, position = record.partition, self._positions[record.partition]
+            if record.offset != position:
+                missing = f"offsets {position} to {record.offset - 1}"
+                raise CustodyError(f"partition {number}: {missing} were not delivered")
+            self._positions[number] = record.offset + 1
         return records
 
     def _expire(self, number: int) -> list[OffsetRange]:

@@ -52,6 +52,20 @@ def test_a_batch_is_no_larger_than_its_limit(world: Any, poll_until: PollUntil) 
     assert values(batches) == [b"%d" % number for number in range(5)]
 
 
+def test_a_poll_gives_no_more_than_it_is_asked_for(world: Any, poll_until: PollUntil) -> None:
+    """Less than a batch, where a part of one has to be filled up."""
+    for number in range(8):
+        world.append(number % 2, b"%d" % number)
+    source = world.source(batch_limit=4)
+    batches = poll_until(count, source)
+    while count(batches) < 8:
+        batch = source.poll(5.0, 1)
+        assert batch is not None
+        assert len(batch.records) == 1
+        batches.append(batch)
+    assert [values(batches, 0), values(batches, 1)] == [[b"0", b"2", b"4", b"6"], [b"1", b"3", b"5", b"7"]]
+
+
 def test_the_owner_is_told_where_it_begins(world: Any, calls: Any, poll_until: PollUntil) -> None:
     """Without a committed offset that is the log's start, which need not be 0."""
     for number in range(3):

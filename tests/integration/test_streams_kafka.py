@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST, Topic
@@ -133,6 +133,36 @@ def test_a_record_dropped_inside_the_client_breaks_custody(
     with pytest.raises(CustodyError, match="partition 0: offsets 1 to 1 were not delivered"):
         poll_until(lambda got: count(got) >= 3, source)
     source.close()
+
+
+class PausesCounted(Consumer):
+    """A consumer that counts how often partitions were paused."""
+
+    pauses = 0
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """As the client does it."""
+        type(self).pauses += 1
+        super().pause(partitions)
+
+
+def test_partitions_that_are_held_back_for_one_that_is_behind_lose_nothing(
+    kafka: Connection, topics: dict[str, str]
+) -> None:
+    """With room for a single record, so that the younger partition is paused as soon as it is met, again and again."""
+    total, size = 1_000, 10_000
+    producer = FrameProducer(kafka, topic=topics[FRAMES])
+    for partition in (1, 0):
+        for _ in range(total):
+            assert producer.send(partition, b"camera", bytes(size), [])
+        assert producer.flush(30.0) == 0
+    producer.close()
+    source = member(kafka, topics[FRAMES], batch_limit=32, prefetch_kib=2, open_consumer=PausesCounted)
+    records = [r for batch in poll_until(lambda got: count(got) == 2 * total, source) for r in batch.records]
+    source.close()
+    offsets = {number: [r.offset for r in records if r.partition == number] for number in range(PARTITIONS)}
+    assert offsets == {0: list(range(total)), 1: list(range(total))}
+    assert PausesCounted.pauses
 
 
 def test_the_classic_protocol_hands_partitions_over_as_well(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun
 
+from pipeline.actors.batch_loop import ENDED_LIMIT
 from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
@@ -15,6 +16,7 @@ from pipeline.errors import BrokerError, Fenced
 from pipeline.records import Batch, OutgoingRecord
 from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.pictures import jpeg
+from pipeline.vision.decode import decode_jpeg
 from pipeline.wire import dead_letters as dead_letter_wire
 
 Eventually = Callable[..., None]
@@ -80,6 +82,42 @@ def test_frames_over_the_age_limit_are_shed(run: MemoryRun, eventually: Eventual
     assert sum(receipt.shed_by_camera.get("cam/0", 0) for receipt in run.receipts) == 6
     eventually(lambda: worker.work.places["cam/0"].shed == 6)
     assert run.audit().balanced
+
+
+def test_others_take_the_place_of_frames_that_are_shed_and_those_are_not_decoded(
+    run: MemoryRun, eventually: Eventually
+) -> None:
+    """A batch is full of frames to look at, however many are shed between them."""
+    for _ in range(6):
+        run.send(1)
+    run.clock.advance(10.0)
+    for _ in range(6):
+        run.send(2)
+    decoded: list[bytes] = []
+
+    def decode(picture: bytes) -> Any:
+        decoded.append(picture)
+        return decode_jpeg(picture)
+
+    run.worker(batch_limit=4, decode=decode)
+    eventually(lambda: run.settled)
+    assert [sum(span.end - span.first for span in receipt.ranges) for receipt in run.receipts] == [10, 2]
+    assert [receipt.shed_by_camera for receipt in run.receipts] == [{"cam/0": 6}, {}]
+    assert decoded == [jpeg(2)] * 6
+    assert run.audit().balanced
+
+
+def test_a_long_backlog_is_accounted_for_while_it_is_shed(run: MemoryRun, eventually: Eventually) -> None:
+    """A batch that finds nothing to look at does not go on to the end of it."""
+    frames = 2 * ENDED_LIMIT + 10
+    for _ in range(frames):
+        run.send(1, seconds=0.0)
+    run.clock.advance(10.0)
+    run.worker(batch_limit=16)
+    eventually(lambda: run.settled)
+    sizes = [sum(receipt.shed_by_camera.values()) for receipt in run.receipts]
+    assert sum(sizes) == frames
+    assert max(sizes) == ENDED_LIMIT
 
 
 def test_nothing_is_shed_under_block(run: MemoryRun, eventually: Eventually) -> None:
@@ -161,11 +199,11 @@ def test_a_fenced_worker_ends_and_its_successor_does_the_work(run: MemoryRun, ev
 class DyingSource(FakeFrameSource):
     """A consumer with a fatal error, after a first batch."""
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """See the port."""
         if self.assignment and self.lag()[0] == 0:
             raise BrokerError("Kafka at here: reading frames: fatal")
-        return super().poll(timeout)
+        return super().poll(timeout, limit)
 
 
 def test_a_fatal_consumer_error_ends_the_loop(run: MemoryRun, eventually: Eventually) -> None:

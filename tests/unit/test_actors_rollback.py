@@ -114,7 +114,7 @@ class CountingSource(FakeFrameSource):
 
     polls = 0
 
-    def poll(self, timeout: float) -> Batch | None:
+    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
         """See the port."""
         self.polls += 1
-        return super().poll(timeout)
+        return super().poll(timeout, limit)

@@ -106,7 +106,7 @@ def test_a_revocation_waits_for_the_transaction_in_flight(run: MemoryRun, eventu
     for _ in range(3):
         run.send(7)
     assert outbox.waiting.wait(20.0)
-    eventually(lambda: sum(span.stage == "embed" for span in first.trace.spans) == 3, "three batches in flight")
+    eventually(lambda: sum(span.stage == "decode" for span in first.trace.spans) == 3, "three batches in flight")
     before = first.source.assignment  # type: ignore[union-attr]  # it has been opened
     hand_over(run, {0: second})
     eventually(lambda: first.source.assignment > before, "the revocation")  # type: ignore[union-attr]
