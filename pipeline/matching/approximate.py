@@ -199,6 +199,7 @@ class ApproximateIndex(InnerProductIndex):
             for row in block.alive().tolist():
                 self.put(block.entry_at(row))
             self.publish(self._snapshot.version)
+            self._overwrite_dead()
 
 
 class _Build:
