@@ -125,6 +125,7 @@ def test_a_broker_that_does_not_answer_is_left_for_another(brokers: Brokers) -> 
 def test_brokers_none_of_which_answers_are_an_error(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while, and with the address."""
     monkeypatch.setattr(module, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     brokers.away = {1, 2, 3}
     with pytest.raises(BrokerError, match="Kafka at any: connection failed"):
         LogEnds(PlayedConnection("any", cluster=brokers), TOPIC).partitions()
