@@ -22,6 +22,7 @@ CONSUMING: Final = "consuming"
 """A receipt is committed for a frame sent after the fault, on every partition."""
 GONE: Final = "orphans gone"
 ADOPTED: Final = "adopted"
+BACK: Final = "shard back"
 BROKER_PAUSE_SECONDS: Final = 20.0
 WORKER_PAUSE_SECONDS: Final = (7.0, 15.0)
 """Past the session time-out of 6 s; the supervisor gives up a process that is silent for 10 s."""
@@ -93,7 +94,8 @@ def _shard(stage: Stage, rng: random.Random) -> Inflicted:
     pids = {each.pid for each in stage.network.status().shards if each.shard == number}
     for pid in pids:
         _kill(pid)
-    return Inflicted(f"every replica of shard-{number}", pids, lost_shard=number)
+    signs = {BACK: lambda: stage.network.state_of(number) == "serving"}
+    return Inflicted(f"every replica of shard-{number}", pids, signs, lost_shard=number)
 
 
 def _supervisor(stage: Stage, _: random.Random) -> Inflicted:
@@ -206,8 +208,8 @@ FAULTS: Final = {
     for fault in (
         Fault("worker", {CONSUMING: 15.0}, _worker),
         Fault("replica", {CONSUMING: 15.0}, _replica),
-        Fault("shard", {CONSUMING: 30.0}, _shard),
-        Fault("shard-degrade", {CONSUMING: 15.0}, _shard, policy="degrade"),
+        Fault("shard", {CONSUMING: 30.0, BACK: 30.0}, _shard),
+        Fault("shard-degrade", {CONSUMING: 15.0, BACK: 30.0}, _shard, policy="degrade"),
         Fault("supervisor", {CONSUMING: 15.0, ADOPTED: 30.0}, _supervisor),
         Fault("ray-node", {CONSUMING: 45.0}, _node),
         Fault("raylet", {CONSUMING: 45.0, GONE: 30.0}, _raylet),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.supervision import Supervision
 
 Policy = Literal["wait", "degrade"]
+ShardState = Literal["serving", "away", "unknown"]
 
 PARTITIONS: Final = 4
 WORKERS: Final = 2
@@ -98,22 +99,23 @@ class Network:
                 return f"process {pid} is {'alive and not' if alive(pid) else 'dead, but still'} part of the run"
         return self._unsynchronised()
 
-    def is_away(self, shard: int) -> bool:
-        """Whether it is certain that no replica of a shard served at the moment of the call."""
+    def state_of(self, shard: int) -> ShardState:
+        """Whether a replica of a shard serves; away if it is certain that none did at the moment of the call."""
         import ray  # noqa: PLC0415  # reads its environment when imported
         from ray.exceptions import RayActorError, RayError  # noqa: PLC0415  # as above
 
+        state: ShardState = "away"
         for replica in replicas_of(shard, REPLICAS):
             try:
                 actor: Any = ray.get_actor(replica.name, namespace=self.run)
                 status: ShardStatus = ray.get(actor.status.remote(), timeout=ANSWER_SECONDS)
                 if status.state == "running":
-                    return False
+                    return "serving"
             except (ValueError, RayActorError):
                 continue  # there is none, or it is dead
             except RayError:
-                return False
-        return True
+                state = "unknown"
+        return state
 
     def _unsynchronised(self) -> str:
         admin = AdminClient({"bootstrap.servers": self.connection.brokers}, logger=LOGGER)

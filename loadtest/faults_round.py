@@ -72,7 +72,7 @@ class Recovery:
     def _look(self) -> None:
         self._stage.feed.check()
         lost, asked_ns = self._inflicted.lost_shard, time.time_ns()
-        if lost is not None and self._stage.network.is_away(lost):
+        if lost is not None and self._stage.network.state_of(lost) == "away":
             self._away_ns = asked_ns
         self._watch.look()
         for name, sign in self._signs.items():

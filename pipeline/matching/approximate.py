@@ -193,12 +193,16 @@ class ApproximateIndex(InnerProductIndex):
 
         One at a time, since additions wait meanwhile.
         """
-        sparse = [block for block in self._blocks if block.full and 0 < block.live < self._block_rows // 2]
-        if sparse:
-            block = min(sparse, key=lambda each: each.live)
-            for row in block.alive().tolist():
+        sparse = [block for block in self._blocks if block.full and block.live < self._block_rows // 2]
+        for block in sorted(sparse, key=lambda each: each.live):
+            rows = block.alive().tolist()
+            if not rows:
+                continue  # a search still holds what was in it
+            for row in rows:
                 self.put(block.entry_at(row))
             self.publish(self._snapshot.version)
+            self._overwrite_dead()
+            return
 
 
 class _Build:

@@ -17,11 +17,11 @@ from pipeline.matching.gpu import build_cagra, build_gpu_flat
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.selection import Kind, Selector, Templates
 
-HNSW_LINKS: Final = 16
+HNSW_LINKS: Final = 32
 """Links of a node, twice as many on the lowest level."""
 HNSW_BUILD: Final = 64
 """Candidates that are looked at to link a node."""
-HNSW_SEARCH: Final = 128
+HNSW_SEARCH: Final = 256
 """Candidates that are kept in a search, at least."""
 
 IVF_LISTS: Final = 2

@@ -13,8 +13,8 @@ from pipeline.streams.client import DENIED_CODES, PASSING_CODES, Connection, Not
 
 ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.05
-SECOND_OPINION_SECONDS: Final = 2.0
-"""What a broker may take to say who leads."""
+ANSWER_SECONDS: Final = 2.0
+"""What one broker may take to answer before another is asked: one that stands still never does."""
 CONFIRM_SECONDS: Final = 15.0
 """In which brokers that disagree on who leads have to have heard of the latest election."""
 NS_PER_MS: Final = 1_000_000
@@ -39,10 +39,17 @@ class LogEnds:
         return sorted(self._led(self._metadata()))
 
     def _metadata(self) -> Any:
-        try:
-            return self._admin.list_topics(self._topic, timeout=ASK_SECONDS)
-        except KafkaException as error:
-            raise broker_error(self._brokers, "connection", error, self._cause()) from error
+        """Which brokers and leaders there are; a broker that does not answer is left for another."""
+        until = time.monotonic() + ASK_SECONDS
+        while True:
+            try:
+                return self._admin.list_topics(self._topic, timeout=ANSWER_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in PASSING_CODES or time.monotonic() >= until:
+                    raise broker_error(self._brokers, "connection", error, self._cause()) from error
+                time.sleep(RETRY_SECONDS)
+                # the client would ask the same one again, since its connection stands
+                self._admin = _client(self._connection, self._notices)
 
     def _led(self, metadata: Any) -> Mapping[int, int]:
         """The leader of each partition, by its id, as a broker has it; raises BrokerError without such a topic."""
@@ -120,7 +127,7 @@ class LogEnds:
             # a new client knows of this broker alone, so that it is this one that answers
             client = _client(replace(self._connection, brokers=f"{broker.host}:{broker.port}"), Notices())
             try:
-                told = self._led(client.list_topics(self._topic, timeout=SECOND_OPINION_SECONDS))
+                told = self._led(client.list_topics(self._topic, timeout=ANSWER_SECONDS))
             except (KafkaException, BrokerError):
                 continue  # it is away, or has not heard of the topic; others may have
             doubtful -= {number for number in asked if told.get(number) == leaders[number]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,11 +26,15 @@ class Brokers:
         self.away: set[int] = set()
         self.asked: list[int] = []
         """Who was asked for the leaders."""
+        self.turns = cycle(leads)
+        """Whom clients ask first that know all of them."""
         self.hears_after = 0
         """Questions for the leaders until all of them name broker 1."""
 
     def client(self, address: str) -> "PlayedAdmin":
-        """A client that knows the one at this address."""
+        """A client that knows the one at this address, or by "any" the next one whenever it is made anew."""
+        if address == "any":
+            return PlayedAdmin(self, next(self.turns))
         return PlayedAdmin(self, int(address.removeprefix("b").partition(":")[0]))
 
 
@@ -53,6 +58,9 @@ class PlayedAdmin:
             topics={topic: SimpleNamespace(error=None, partitions={0: partition})},
             brokers={id_: SimpleNamespace(host=f"b{id_}", port=9092) for id_ in brokers.leads},
         )
+
+    def poll(self, timeout: float) -> None:
+        """Nothing is reported."""
 
     def list_offsets(self, request: Iterable[TopicPartition], **_: Any) -> dict[TopicPartition, Any]:
         """The end, as who is taken for the leader knows it."""
@@ -104,6 +112,24 @@ def test_brokers_that_never_agree_are_an_error(brokers: Brokers, monkeypatch: py
     monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.0)
     with pytest.raises(BrokerError, match=r"disagree .* who leads partition 0 of alerts"):
         ends_of(brokers, first=3).confirmed([0])
+
+
+def test_a_broker_that_does_not_answer_is_left_for_another(brokers: Brokers) -> None:
+    """By a client made anew: the one that there was would ask it again."""
+    brokers.away = {1}
+    ends = LogEnds(PlayedConnection("any", cluster=brokers), TOPIC)
+    assert list(ends.partitions()) == [0]
+    assert brokers.asked == [1, 2]
+
+
+def test_brokers_none_of_which_answers_are_an_error(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, and with the address."""
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    brokers.away = {1, 2, 3}
+    with pytest.raises(BrokerError, match="Kafka at any: connection failed"):
+        LogEnds(PlayedConnection("any", cluster=brokers), TOPIC).partitions()
+    assert {1, 2, 3} <= set(brokers.asked)
 
 
 def test_a_kafka_of_one_is_asked_once() -> None:
