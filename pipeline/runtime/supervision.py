@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -33,8 +33,11 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
     The handler of SIGTERM is the caller's again inside the block; a SIGTERM while it connects is a KeyboardInterrupt.
     """
     _require_listener(address)
-    if not verbose:
-        _silence_reports()
+    with nullcontext() if verbose else _without_reports():
+        yield from _connected(address, namespace, verbose)
+
+
+def _connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     try:
         ray.init(
@@ -60,13 +63,19 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
         ray.shutdown()
 
 
-def _silence_reports() -> None:
+@contextmanager
+def _without_reports() -> Iterator[None]:
     """Keep Ray from printing what its nodes report of processes that died.
 
     That goes to standard output, with the end of a node's log, whatever ``log_to_driver`` says, and Ray has no switch
     for it. The supervisor says in a line who was replaced and why.
     """
+    before = worker.print_to_stdstream
     worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 def _require_listener(address: str) -> None:

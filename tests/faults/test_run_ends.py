@@ -13,8 +13,8 @@ pytestmark = pytest.mark.integration
 Lamppost = Callable[..., Command]
 Eventually = Callable[..., None]
 
-IN_HAND = 64
-"""Frames that were consumed and not committed when a run is asked to end: two batches at least."""
+IN_HAND = 32
+"""More frames than that were consumed and not committed when a run is asked to end: two batches at least."""
 BROKER_GONE = 4
 """Exit code of a broker that went away, as in docs/errors.md."""
 

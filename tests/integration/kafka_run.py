@@ -284,7 +284,15 @@ class Worker:
     @property
     def looks(self) -> int:
         """Batches that it has looked at, whatever became of them."""
-        return sum(span.stage == "embed" for span in self.trace.spans)
+        return self._batches("embed")
+
+    @property
+    def decoded(self) -> int:
+        """Batches that it has decoded, whatever became of them."""
+        return self._batches("decode")
+
+    def _batches(self, stage: str) -> int:
+        return sum(span.stage == stage for span in self.trace.spans)
 
     @property
     def aborted(self) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from errno import EIO
 from pathlib import Path
 
 import numpy as np
@@ -53,4 +54,9 @@ class ProcessMemory:
             found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
             if found and not line.endswith("[vvar]"):
                 begin, end = int(found[1], 16), int(found[2], 16)
-                yield begin, self.read(begin, end - begin)
+                try:
+                    yield begin, self.read(begin, end - begin)
+                except OSError as error:
+                    # a thread's stack that was unmapped since has nothing any more
+                    if error.errno != EIO:
+                        raise

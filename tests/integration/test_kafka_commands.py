@@ -236,7 +236,7 @@ def test_a_watchlist_without_its_topic_says_how_to_make_it(lamppost: Lamppost, t
 
 def test_the_doctor_looks_at_kafka(lamppost: Lamppost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The local Kafka has the settings that the design asks for, and missing topics are a warning."""
-    monkeypatch.setattr(doctor, "_weights", lambda: [Finding("weights", Status.OK, "not looked at here")])
+    monkeypatch.setattr(doctor, "_weights", lambda _: [Finding("weights", Status.OK, "not looked at here")])
     code, out, _ = lamppost("doctor")
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0

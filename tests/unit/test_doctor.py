@@ -15,7 +15,7 @@ from pipeline.runtime.settings import Settings
 
 def test_every_check_is_made_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says what it found; none of them breaks down."""
-    monkeypatch.setattr(doctor, "_weights", lambda: [Finding("weights", Status.OK, "not looked at here")])
+    monkeypatch.setattr(doctor, "_weights", lambda _: [Finding("weights", Status.OK, "not looked at here")])
     monkeypatch.setattr(doctor, "_precision", lambda _: Finding("precision", Status.OK, "not looked at here"))
     findings = list(doctor.examine(Settings()))
     assert [finding.check for finding in findings] == [

@@ -91,7 +91,7 @@ def test_other_people_and_other_pictures_are_other_galleries(monkeypatch: pytest
         workers = Clerks()
         made(100, workers, number, pictures)
         assert len(workers.enrolled) == 100
-    monkeypatch.setattr(galleries, "_digest", lambda: "other")
+    monkeypatch.setattr(galleries, "_digest", lambda _: "other")
     workers = Clerks()
     made(100, workers)
     assert len(workers.enrolled) == 100

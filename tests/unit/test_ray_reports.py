@@ -33,7 +33,6 @@ def test_ray_prints_reports_only_if_it_is_to_be_verbose(
     """By Ray's own listener, which a driver runs in a thread."""
     monkeypatch.setattr(supervision.ray, "init", lambda **_: None)
     monkeypatch.setattr(supervision.ray, "shutdown", lambda: None)
-    monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)  # as it was, after the test
     stopped = threading.Event()
     job = SimpleNamespace(binary=lambda: b"job")
     with connected("auto", "run", verbose=verbose):
