@@ -11,6 +11,8 @@ EXTRA ?= cpu
 VENV ?= .venv
 ARGS ?=
 TORCH_INDEX ?=
+# a file of tests stays in one of them, with the Ray that it starts; most of their time is spent waiting for services
+TEST_PROCESSES ?= 2
 
 BIN := $(VENV)/bin
 LOCK := requirements/$(EXTRA).lock
@@ -23,11 +25,12 @@ TORCH_PIN = $$(sed -nE 's/^(torch==[^ ]+).*/\1/p' $(LOCK))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types contracts wheel wheel-test docs lock clean distclean
+.PHONY: help demo test faults lint format types contracts wheel wheel-test docs lock clean distclean
 
 help:
 	@echo "make demo        run the demo (ARGS=...), after installing what it needs into $(VENV)"
 	@echo "make test        run the test suite (ARGS=...)"
+	@echo "make faults      kill, pause and starve parts of a running network (ARGS=...; hours; docs/faults.md)"
 	@echo "make lint        ruff: rules and format        make types       mypy --strict"
 	@echo "make contracts   import contracts              make wheel-test  the tests against the built wheel"
 	@echo "make docs        pages that follow from code   make lock        compile requirements/ anew (needs uv)"
@@ -37,7 +40,10 @@ demo: $(STAMP)
 	@$(BIN)/lamppost demo $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+faults: $(STAMP)
+	@$(BIN)/python -m loadtest.faults $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

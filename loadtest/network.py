@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 import psutil
-from confluent_kafka import Consumer, TopicPartition
 
 from loadtest.overload_figures import Sample
 from pipeline.actors.report import WorkReport
@@ -20,7 +19,8 @@ from pipeline.runtime.connections import connection_of
 from pipeline.runtime.services import Services, services
 from pipeline.runtime.settings import Matching, Overload, Run, Settings, Vision
 from pipeline.runtime.topics import create
-from pipeline.streams.client import Connection, Notices
+from pipeline.streams.client import Connection
+from pipeline.streams.commits import GroupCommits
 from pipeline.vision.forward import Precision
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 0.1
 START_SECONDS: Final = 120.0
-ASK_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,11 @@ class Network:
 
     def committed(self) -> int:
         """Frames that the run's group has committed, on a Kafka where nobody else did."""
-        group = str(self.settings.run.group)
-        consumer = self.connection.open(Consumer, Notices(), {"group.id": group})
+        commits = GroupCommits(self.connection, topic=FRAMES, group=str(self.settings.run.group))
         try:
-            wanted = [TopicPartition(FRAMES, number) for number in range(self.settings.run.partitions)]
-            found = consumer.committed(wanted, timeout=ASK_SECONDS)
+            return sum(commits.offsets(range(self.settings.run.partitions)).values())
         finally:
-            consumer.close()
-        return sum(max(0, each.offset) for each in found)  # below 0: nothing yet
+            commits.close()
 
 
 def small_settings(name: str, precision: Precision, policy: Literal["shed-oldest", "block"]) -> Settings:

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import ray
@@ -182,3 +183,13 @@ class Child(Generic[S]):
         self.last_death = now
         self._failures += 1
         self._not_before = now + BACKOFF.pause(self._failures, random.random())
+
+
+def names_there(run: str, children: Iterable[Child[Any]]) -> frozenset[str]:
+    """The names of those whose actors a run has already."""
+    there = []
+    for child in children:
+        with suppress(ValueError):
+            ray.get_actor(child.name, namespace=run)
+            there.append(child.name)
+    return frozenset(there)

@@ -1,7 +1,7 @@
 """What a run consists of, and what it looks like to its command."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -30,6 +30,8 @@ class RunPlan:
     heartbeat_seconds: float
     worker_options: dict[str, Any]
     """Ray resources of a worker, such as num_gpus."""
+    shard_options: dict[str, Any] = field(default_factory=dict)
+    """The same of a shard's replica."""
     elastic: ElasticPlan | None = None
     """None: the pool has `workers`, whatever comes."""
 

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
-from pipeline.actors.child import Child
+from pipeline.actors.child import Child, names_there
 from pipeline.actors.elastic import Elasticity, standing_workers
 from pipeline.actors.failure import describe, exit_code_of
 from pipeline.actors.lease import LeaseWatch, end_within
@@ -23,7 +23,7 @@ from pipeline.actors.run_plan import RunPlan, RunStatus
 from pipeline.actors.totals import Totals
 from pipeline.actors.vision_worker import VisionWorker, WorkerStatus
 from pipeline.actors.watchlist_shard import ShardStatus, WatchlistShard
-from pipeline.core.replicas import replicas_of
+from pipeline.core.replicas import Replica, replicas_of
 from pipeline.errors import BrokerError, ClusterError, CustodyError
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Supervisor:
             replica: Child(
                 replica.name,
                 self._creator(
-                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._placement.options, replica)
+                    WatchlistShard, replica.name, replica, plan.make_shard, partial(self._shard_options, replica)
                 ),
                 msgspec.msgpack.Decoder(ShardStatus).decode,
             )
@@ -66,6 +66,8 @@ class Supervisor:
         workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
         self._pool = Pool(self._worker, workers)
         self._elasticity = None if elastic is None else Elasticity(elastic, self._pool, self._totals, self._lock)
+        self._inherited = names_there(plan.run, self._children)
+        """Processes that a predecessor has left, which may be at work before they answer this supervisor."""
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
         threads: dict[str, Callable[[], None]] = {"tend": self._tend, "heartbeat": self._beat}
         if self._elasticity is not None:
@@ -127,8 +129,9 @@ class Supervisor:
         self._stopping.set()
         with self._lock:
             workers = [*self._pool.workers, *self._pool.leaving]
+            self._adopt((*workers, *self._shards))
             for worker in workers:
-                if not worker.has_answered:
+                if not worker.has_answered and worker.name not in self._inherited:
                     worker.kill()  # it holds no frames yet, and where Ray has no room for it, it never answers
             asked = [(child, child.ask("stop", deadline_seconds)) for child in workers]
             deadline = time.monotonic() + deadline_seconds + LAST_WORDS_SECONDS
@@ -141,6 +144,12 @@ class Supervisor:
             for worker in workers:
                 worker.kill()
         return self.report(int(time.time()) - 30)
+
+    def _adopt(self, children: Iterable[Child[Any]]) -> None:
+        """Take over what a predecessor has left and nobody has heard yet: it may hold frames, or serve who does."""
+        for child in children:
+            if child.name in self._inherited and not child.has_answered:
+                child.tend(time.monotonic())
 
     def _keep_alive(self, drains: list[Any], deadline: float) -> None:
         """Renew the leases while the workers drain, since nobody tends any more: a drain may last longer than they."""
@@ -189,6 +198,9 @@ class Supervisor:
             )
 
         return create
+
+    def _shard_options(self, replica: Replica) -> dict[str, Any]:
+        return self._plan.shard_options | self._placement.options(replica)
 
     def _tend(self) -> None:
         self._placement.look_up(self._plan.run, self._replicas)

@@ -18,7 +18,7 @@ from pipeline.actors.lease import EXIT_WITHOUT_LEASE, LeaseWatch, end_within
 from pipeline.actors.parcel import Parcels, Part
 from pipeline.actors.shard_reply import pack
 from pipeline.actors.vision_worker import State
-from pipeline.catalog.metrics import WATCHLIST_ENTRIES, WATCHLIST_VERSION
+from pipeline.catalog.metrics import INDEX_SETTLED, WATCHLIST_ENTRIES, WATCHLIST_VERSION
 from pipeline.core.replicas import Replica
 from pipeline.errors import ShardUnavailable
 from pipeline.ports import Shard, Telemetry
@@ -57,6 +57,10 @@ class View(Protocol):
     @property
     def malformed(self) -> int:
         """Records that were no entry."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be taken into what an index builds, or out of it."""
 
     def apply(self, records: Sequence[ConsumedRecord]) -> None:
         """Apply records in offset order, and overwrite their values, which hold templates."""
@@ -102,6 +106,17 @@ class ShardStatus(msgspec.Struct, frozen=True):
     version: int
     malformed: int
     """Records of this shard that were no entry; each took away what its key stood for."""
+    settled: bool = True
+    """Whether the index is built over the entries and holds no copy of a removed one; always with `flat`."""
+    end: int = 0
+    """Where the topic ended when the shard began to read it; 0 until then."""
+
+    @property
+    def news(self) -> str:
+        """What it does, and while it starts how far it has read the topic."""
+        if self.state != "starting" or not self.end:
+            return self.state
+        return f"{self.state}, {min(self.version + 1, self.end):,} of {self.end:,} records read"
 
 
 class WatchlistShard:
@@ -112,6 +127,7 @@ class WatchlistShard:
         self._parts: ShardParts | None = None
         self._failure: BaseException | None = None
         self._serving = False
+        self._end = 0
         self._stopping = threading.Event()
         self._parcels = Parcels()
         self._lease = LeaseWatch(lease_seconds, self._end_without_lease)
@@ -136,6 +152,8 @@ class WatchlistShard:
             entries=parts.view.entries if parts else 0,
             version=parts.view.version if parts else 0,
             malformed=parts.view.malformed if parts else 0,
+            settled=parts.view.settled if parts else True,
+            end=self._end,
         )
 
     def report(self, since_second: int = 0) -> Part:  # noqa: ARG002  # a supervisor asks workers and shards alike
@@ -188,9 +206,10 @@ class WatchlistShard:
             self._failure = error
 
     def _follow(self, parts: ShardParts) -> None:
-        shown = (-1, -1)
+        shown, settled = (-1, -1), None
         labels = {"shard": str(self._replica.shard), "replica": str(self._replica.number)}
         ends = parts.feed.ends()
+        self._end = sum(ends.values())
         while not self._stopping.is_set():
             parts.view.apply(parts.feed.poll(POLL_SECONDS))
             parts.view.sweep(time.time_ns())
@@ -199,6 +218,9 @@ class WatchlistShard:
                 shown = (parts.view.entries, parts.view.version)
                 parts.telemetry.set(WATCHLIST_ENTRIES, shown[0], **labels)
                 parts.telemetry.set(WATCHLIST_VERSION, shown[1], **labels)
+            if settled is not parts.view.settled:
+                settled = parts.view.settled
+                parts.telemetry.set(INDEX_SETTLED, float(settled), **labels)
 
     def _end_without_lease(self) -> None:
         end_within(2 * STOP_SECONDS)

@@ -66,6 +66,11 @@ WATCHLIST_VERSION: Final = Metric(
     "lamppost_watchlist_version", Kind.GAUGE, "Offset of the watchlist topic that a replica of a shard has applied.",
     ("shard", "replica"),
 )  # fmt: skip
+INDEX_SETTLED: Final = Metric(
+    "lamppost_index_settled", Kind.GAUGE,
+    "1 if a replica of a shard has built its index over its entries, and holds no copy of a removed one; else 0.",
+    ("shard", "replica"),
+)  # fmt: skip
 CLOCK_UNTRUSTED: Final = Metric(
     "lamppost_clock_untrusted_cameras", Kind.GAUGE, "Cameras whose capture time departs from append time."
 )

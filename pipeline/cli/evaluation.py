@@ -48,6 +48,9 @@ def evaluate(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
     ] = "fp32",
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Networks that training wrote, not the shipped ones.")
+    ] = None,
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Control: compare each mated search with somebody else's entry.")
     ] = False,
@@ -77,6 +80,7 @@ def evaluate(
         pictures=pictures,
         processes=_cores() if processes is None else processes,
         precision=precision,
+        weights=weights,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )

@@ -1,4 +1,7 @@
-"""A Ray of one node on this machine, under a guard, with token authentication and on the loopback interface alone."""
+"""A Ray on this machine, under a guard, with token authentication and on the loopback interface alone.
+
+It has one node, to which others can be added that can be killed (``ray_node``).
+"""
 
 import json
 import os
@@ -53,19 +56,24 @@ class LocalRay:
         object_store_bytes: int = SMALLEST_OBJECT_STORE,
         environment: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
+        parent: Path | None = None,
     ) -> None:
         """`environment` is added to that of every process of this Ray, such as thread counts for its actors.
 
         `worker_logs` lets drivers print what actors print (``ray.init(log_to_driver=True)``), `dashboard` serves Ray's
-        dashboard and its state interface; each costs a process or more. After `start_seconds` it is late.
+        dashboard and its state interface; each costs a process or more. After `start_seconds` it is late. `parent` is
+        where its folder is made, 35 bytes long at most; None: /tmp, if this user may write there.
         """
-        self._wanted: dict[str, object] = {
+        self.wanted: dict[str, object] = {
+            "head": None,
             "cpus": cpus,
             "gpus": gpus,
+            "resources": {},
             "dashboard": dashboard,
             "worker_logs": worker_logs,
             "object_store_bytes": object_store_bytes,
         }
+        """What the processes of its node are started with."""
         self.environment: Mapping[str, str] = {
             **_SWITCHES,
             "RAY_AUTH_MODE": "token",
@@ -74,6 +82,7 @@ class LocalRay:
         }
         self._kept: Kept | None = None
         self._start_seconds = start_seconds
+        self._parent = parent
         self._deadline = 0.0
         self.address = ""
         """host:port of the head, for `ray.init`; empty until it answers."""
@@ -100,9 +109,8 @@ class LocalRay:
 
     def start(self) -> None:
         """Begin to start; raises ClusterError if that is refused."""
-        parent = TEMPORARY if os.access(TEMPORARY, os.W_OK) else None
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="lp-ray-", dir=parent))
+            self.folder = new_folder(self._parent)
             self._kept = self._keep()  # removes the folder if it fails
         except OSError as error:
             raise ClusterError(f"a local Ray cannot be started: {error}") from error
@@ -112,16 +120,17 @@ class LocalRay:
         """Whether it is up and `address` is set; raises ClusterError, and stops it, if it ended or is late."""
         if self.address:
             return True
-        if self._address_file.exists():
-            told: dict[str, Any] = json.loads(self._address_file.read_text(encoding="utf-8"))
+        said = address_file(self.folder)
+        if said.exists():
+            told: dict[str, Any] = json.loads(said.read_text(encoding="utf-8"))
             self.address, self.dashboard, self.ports = told["address"], told["dashboard"] or "", told["ports"]
             return True
         died = not self.alive()
         if died or time.monotonic() > self._deadline:
-            said = self.last_log_line()
+            why = self.last_log_line()
             self.stop()
             how = "ended while it was starting" if died else f"was not up within {self._start_seconds:.0f} s"
-            raise ClusterError(f"the local Ray {how}: {said}")
+            raise ClusterError(f"the local Ray {how}: {why}")
         return False
 
     def wait(self) -> None:
@@ -159,21 +168,33 @@ class LocalRay:
             self._kept = None
             self.address = ""
 
-    @property
-    def _address_file(self) -> Path:
-        return self.folder / "address"
-
     def _keep(self) -> Kept:
-        told = {**self._wanted, "folder": str(self.folder / "r"), "address_file": str(self._address_file)}
-        script = Path(__file__).with_name("ray_head.py")
-        return keep(
-            # -P: without it the script's folder comes first on the path, and this module would be taken for Ray
-            [sys.executable, "-P", str(script), json.dumps(told)],
-            folder=self.folder,
-            log=self.folder / "head.log",
-            environment={**_without_ray(os.environ), **self.environment},
-            grace_seconds=STOP_SECONDS,
-        )
+        return keep_node(self.folder, self.wanted, self.environment)
+
+
+def new_folder(parent: Path | None = None) -> Path:
+    """A folder for a node, in `parent` or where this user may write; raises OSError."""
+    writable = Path(TEMPORARY) if os.access(TEMPORARY, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="lp-ray-", dir=parent or writable))
+
+
+def address_file(folder: Path) -> Path:
+    """The file that says, once a node answers, where it is."""
+    return folder / "address"
+
+
+def keep_node(folder: Path, wanted: Mapping[str, object], environment: Mapping[str, str]) -> Kept:
+    """Start the processes of a node in `folder` under a guard; raises OSError, and removes the folder, if it fails."""
+    told = {**wanted, "folder": str(folder / "r"), "address_file": str(address_file(folder))}
+    script = Path(__file__).with_name("ray_start.py")
+    return keep(
+        # -P: without it the script's folder comes first on the path, and this module would be taken for Ray
+        [sys.executable, "-P", str(script), json.dumps(told)],
+        folder=folder,
+        log=folder / "head.log",
+        environment={**_without_ray(os.environ), **environment},
+        grace_seconds=STOP_SECONDS,
+    )
 
 
 def _without_ray(environment: Mapping[str, str]) -> dict[str, str]:

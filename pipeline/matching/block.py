@@ -40,7 +40,11 @@ class Block:
     a search may see never changes under it; what it may not see may change while a search reads it, and is dropped.
     """
 
-    def __init__(self, rows: int, dimension: int) -> None:
+    def __init__(self, rows: int, dimension: int, *, reuse: bool = True) -> None:
+        """`reuse`: write new entries into overwritten rows; without, a row keeps its number's meaning for ever."""
+        self._reuse = reuse
+        self.live = 0
+        """Rows that are written and not overwritten."""
         self.templates: NDArray[np.float32] = np.zeros((rows, dimension), np.float32)
         self._born: NDArray[np.int64] = np.full(rows, NEVER)
         self._died: NDArray[np.int64] = np.full(rows, NEVER)
@@ -56,6 +60,26 @@ class Block:
         """Whether no row is free."""
         return not self._free and self._top == len(self.templates)
 
+    @property
+    def top(self) -> int:
+        """Rows from here on were never written."""
+        return self._top
+
+    def alive(self) -> NDArray[np.int64]:
+        """The rows that no `end` was said of, rising; for the thread that writes."""
+        there = (self._born[: self._top] != NEVER) & (self._died[: self._top] == NEVER)
+        return np.flatnonzero(there)
+
+    def entry_at(self, row: int) -> WatchlistEntry:
+        """What a row holds, with the template where it lies; for the thread that writes."""
+        expires_ns = int(self._expires_ns[row])
+        return WatchlistEntry(
+            self.entries[row],
+            self.templates[row],
+            self.references[row],
+            expires_ns=None if expires_ns == NEVER else expires_ns,
+        )
+
     def write(self, entry: WatchlistEntry, moment: int) -> int:
         """Put an entry into a free row, to be seen from `moment` on; returns the row."""
         if self._free:
@@ -69,6 +93,7 @@ class Block:
         self._expires_ns[row] = min(max(expires_ns, -NEVER), NEVER)
         self._died[row] = NEVER
         self._born[row] = moment
+        self.live += 1
         return row
 
     def end(self, row: int, moment: int) -> None:
@@ -81,17 +106,24 @@ class Block:
         self.templates[row] = 0.0
         self.entries[row] = self.references[row] = ""
         self._expires_ns[row] = NEVER
-        heapq.heappush(self._free, row)
+        self.live -= 1
+        if self._reuse:
+            heapq.heappush(self._free, row)
 
-    def search(self, probes: Probes, k: int, moment: int, threads: int) -> Hits:
-        """For each probe the `k` best rows it may see at `moment`; of equal scores those that are first by entry id."""
-        used = self._top
+    def search(self, probes: Probes, k: int, moment: int, threads: int, begin: int = 0) -> Hits:
+        """For each probe the `k` best rows it may see at `moment`; of equal scores those that are first by entry id.
+
+        Rows before `begin` are left out.
+        """
+        used = self._top - begin
         fetched = min(k + MARGIN, used)
-        if fetched == 0:
+        if fetched <= 0:
             nothing = (len(probes.templates), 0)
             return Hits(np.empty(nothing, np.float32), np.empty(nothing, np.int64))
-        products, rows = nearest(probes.templates, self.templates[:used], fetched, threads)
-        seen = self._seen(rows, probes.capture_ns, moment)
+        products, rows = nearest(probes.templates, self.templates[begin : begin + used], fetched, threads)
+        if begin:
+            rows[rows >= 0] += begin
+        seen = self.seen(rows, probes.capture_ns, moment)
         kth = self._kth(np.where(seen, products, -np.inf), k)
         near = seen & (products >= kth[:, None] - self._tolerance)
         hits = Hits(inner_products(probes.templates, self.templates, np.where(near, rows, -1)), rows)
@@ -99,7 +131,7 @@ class Block:
             # a row that was not fetched has at most the lowest product fetched; a probe that is not finite has none
             undecided = np.flatnonzero(~(kth - self._tolerance > products[:, -1]) & (rows[:, 0] >= 0))
             for first in range(0, len(undecided), SCAN_PROBES):
-                self._scan(probes, undecided[first : first + SCAN_PROBES], k, moment, hits)
+                self._scan(probes, undecided[first : first + SCAN_PROBES], k, moment, hits, begin=begin)
         return hits
 
     @property
@@ -117,24 +149,24 @@ class Block:
         kth: NDArray[np.float32] = np.partition(products, -k, axis=1)[:, -k]
         return kth
 
-    def _scan(self, probes: Probes, places: NDArray[np.int64], k: int, moment: int, hits: Hits) -> None:
+    def _scan(self, probes: Probes, places: NDArray[np.int64], k: int, moment: int, hits: Hits, *, begin: int) -> None:
         """Put the best rows of the probes at `places` into `hits`, by looking at every row.
 
         For probes whose best rows are many equals or hidden ones.
         """
-        templates, rows = probes.templates[places], np.arange(self._top)[None]
-        products = all_products(templates, self.templates[: rows.size])
+        templates, rows = probes.templates[places], np.arange(begin, self._top)[None]
+        products = all_products(templates, self.templates[begin : begin + rows.size])
         for number, place in enumerate(places):
-            seen = np.flatnonzero(self._seen(rows, probes.capture_ns[place, None], moment)[0])
+            seen = np.flatnonzero(self.seen(rows, probes.capture_ns[place, None], moment)[0])
             product = products[number, seen]
-            seen = seen[product >= self._kth(product[None], k) - self._tolerance]
+            seen = begin + seen[product >= self._kth(product[None], k) - self._tolerance]
             scores = inner_products(templates[number, None], self.templates, seen[None])[0]
             best = sorted(range(len(seen)), key=lambda hit: (-scores[hit], self.entries[seen[hit]]))[:k]
             hits.scores[place] = -np.inf
             hits.scores[place, : len(best)] = scores[best]
             hits.rows[place, : len(best)] = seen[best]
 
-    def _seen(self, rows: NDArray[np.int64], capture_ns: NDArray[np.int64], moment: int) -> NDArray[np.bool_]:
+    def seen(self, rows: NDArray[np.int64], capture_ns: NDArray[np.int64], moment: int) -> NDArray[np.bool_]:
         """Which of rows int64[N,m] the probes captured at int64[N] may see at `moment`."""
         alive = (self._born[rows] <= moment) & (moment < self._died[rows]) & (rows >= 0)
         visible: NDArray[np.bool_] = alive & (capture_ns[:, None] < self._expires_ns[rows])

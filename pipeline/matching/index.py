@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.matching.block import Block
-from pipeline.matching.ranking import candidates
+from pipeline.matching.ranking import Found, candidates
 from pipeline.records import Candidate, Probes, WatchlistEntry
 
 GRACE_NS: Final = 180 * 10**9
@@ -35,7 +35,9 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """Where an entry lies."""
+
     block: Block
     row: int
 
@@ -49,10 +51,10 @@ class InnerProductIndex:
         self._threads = threads
         self._block_rows = block_rows
         self._blocks: list[Block] = []
-        self._places: dict[str, _Place] = {}
-        self._due: list[tuple[int, int, str, _Place]] = []
+        self._places: dict[str, Place] = {}
+        self._due: list[tuple[int, int, str, Place]] = []
         self._serial = 0
-        self._dead: deque[tuple[int, _Place]] = deque()
+        self._dead: deque[tuple[int, Place]] = deque()
         self._held: Counter[int] = Counter()
         self._published = threading.Condition()
         self._snapshot = Snapshot(moment=0, version=0, entries=0)
@@ -62,11 +64,16 @@ class InnerProductIndex:
         """What a search that begins now would see; not held."""
         return self._snapshot
 
+    @property
+    def settled(self) -> bool:
+        """Whether no change waits for something to be built anew; here nothing is built."""
+        return True
+
     def put(self, entry: WatchlistEntry) -> None:
         """Add an entry, or replace the one of the same id, from the next `publish` on; its template is copied."""
         self.remove(entry.entry)
         block = self._block_with_room()
-        place = _Place(block, block.write(entry, self._snapshot.moment + 1))
+        place = Place(block, block.write(entry, self._snapshot.moment + 1))
         self._places[entry.entry] = place
         if entry.expires_ns is not None:
             self._serial += 1  # tells apart entries that are due at once
@@ -134,7 +141,8 @@ class InnerProductIndex:
         if not blocks:
             return [[] for _ in probes.templates]
         hits = [block.search(probes, k, held.moment, self._threads) for block in blocks]
-        return candidates(blocks, hits, k, held.version)
+        found = Found.together([Found.of(each, owner) for owner, each in enumerate(hits)])
+        return candidates(blocks, found, k, held.version)
 
     def _drop_stale_expiries(self) -> None:
         """Each replacement leaves the expiry of what it replaced behind, which may be years away."""
@@ -142,10 +150,13 @@ class InnerProductIndex:
             self._due = [due for due in self._due if self._places.get(due[2]) is due[3]]
             heapq.heapify(self._due)
 
-    def _overwrite_dead(self) -> None:
+    def _oldest(self) -> int:
+        """The earliest moment that a search holds; one that begins now holds the latest, which is not before it."""
         with self._published:
-            oldest = min(self._held, default=self._snapshot.moment)
-        # a search that begins now holds the latest moment, which is not before `oldest`
+            return min(self._held, default=self._snapshot.moment)
+
+    def _overwrite_dead(self) -> None:
+        oldest = self._oldest()
         while self._dead and self._dead[0][0] <= oldest:
             _, place = self._dead.popleft()
             place.block.overwrite(place.row)
@@ -154,7 +165,10 @@ class InnerProductIndex:
         for block in self._blocks:
             if not block.full:
                 return block
-        block = Block(self._block_rows, self._dimension)
+        block = self._new_block()
         # searches go through the list as it was when they began
         self._blocks = [*self._blocks, block]
         return block
+
+    def _new_block(self) -> Block:
+        return Block(self._block_rows, self._dimension)

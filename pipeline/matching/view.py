@@ -3,8 +3,6 @@
 import ctypes
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.core.sharding import shard_of
 from pipeline.errors import WatchlistError
 from pipeline.matching.index import InnerProductIndex
@@ -39,6 +37,11 @@ class WatchlistView:
     def entries(self) -> int:
         """The entries that searches see, expired ones included until they are destroyed."""
         return self._index.latest.entries
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits to be taken into what the index builds, or out of it."""
+        return self._index.settled
 
     @property
     def malformed(self) -> int:
@@ -80,4 +83,4 @@ class WatchlistView:
 def _overwrite(value: bytes | None) -> None:
     """Fill a value with zeros where it lies, though Python has no way to say so of bytes."""
     if value is not None and len(value) > 1:  # Python has each shorter one once, for everybody
-        ctypes.memset(np.frombuffer(value, np.uint8).ctypes.data, 0, len(value))
+        ctypes.memset(ctypes.c_char_p(value), 0, len(value))  # the pointer is to the bytes themselves

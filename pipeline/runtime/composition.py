@@ -19,6 +19,7 @@ from pipeline.actors.run_plan import RunPlan
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
 from pipeline.actors.vision_worker import WorkerParts
+from pipeline.catalog.indexes import GPU_INDEXES
 from pipeline.catalog.roles import WORKER_IDS
 from pipeline.catalog.topics import ALERTS, FRAMES
 from pipeline.core.alerting import Criteria
@@ -30,7 +31,7 @@ from pipeline.records import ConsumedRecord
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of, require_dimension
 from pipeline.runtime.elastic_factory import elastic_plan
-from pipeline.runtime.gpus import gpu_share
+from pipeline.runtime.gpus import gpu_share, search_gpu_share
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
@@ -89,12 +90,13 @@ def shipped_looking(settings: Settings) -> Looking:
     torch.set_num_threads(threads_of(settings))
     detector: Detector
     if vision.detector_model is None:
-        detector = load_detector(device, vision.precision)
+        detector = load_detector(device, vision.precision, vision.weights)
     else:
         detector = OwnDetector(vision.detector_model, device=device)
     if vision.embedder_model is None:
-        embedder = load_embedder(device, vision.precision)
-        return Looking(decode_jpeg, detector, align, embedder, load_manifest().operating_point.threshold)
+        embedder = load_embedder(device, vision.precision, vision.weights)
+        shipped = load_manifest(vision.weights).operating_point
+        return Looking(decode_jpeg, detector, align, embedder, shipped.threshold)
     own = OwnEmbedder(vision.embedder_model, device=device)
     threshold = settings.matching.threshold if own.threshold is None else own.threshold
     if threshold is None:  # the shipped threshold means nothing for templates of another network
@@ -224,12 +226,12 @@ def device_of(settings: Settings) -> str:
 
 
 def with_absolute_models(settings: Settings) -> Settings:
-    """With the manifests' paths absolute: actors have another working folder."""
+    """With the paths of networks absolute: actors have another working folder."""
     vision = settings.vision
     paths = {
         name: path.absolute()
-        for name, path in (("embedder_model", vision.embedder_model), ("detector_model", vision.detector_model))
-        if path is not None
+        for name in ("weights", "embedder_model", "detector_model")
+        if (path := getattr(vision, name)) is not None
     }
     return settings.model_copy(update={"vision": vision.model_copy(update=paths)}) if paths else settings
 
@@ -264,7 +266,11 @@ def run_plan(
     dimension_of(settings)  # a manifest that cannot be used is refused here, before any process is started
     vision = settings.vision
     most, field = settings.most_workers, settings.most_workers_field
-    share = gpu_share(vision.device, vision.gpu_share, most, gpus, grows=grows, field=field)
+    matching = settings.matching
+    on_gpu, replicas = matching.index in GPU_INDEXES, matching.shards * matching.replicas
+    search_share = search_gpu_share(matching.index, on_gpu, replicas, gpus, grows=grows)
+    searching = replicas if on_gpu else 0
+    share = gpu_share(vision.device, vision.gpu_share, most, gpus, grows=grows, field=field, searching=searching)
     return RunPlan(
         run=run,
         workers=settings.least_workers,
@@ -276,6 +282,7 @@ def run_plan(
         heartbeat=Heartbeat(settings),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         worker_options={"num_gpus": share} if share else {},
+        shard_options={"num_gpus": search_share} if search_share else {},
         elastic=elastic_plan(settings, run),
     )
 

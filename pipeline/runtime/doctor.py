@@ -52,7 +52,7 @@ def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]
         ("clock", lambda: [checks.judge_clock(_clock_step(), _synchronised())]),
         ("faiss", lambda: [checks.judge_faiss(_installed())]),
         ("GPU", lambda: [_gpu(settings)]),
-        ("weights", _weights),
+        ("weights", lambda: _weights(settings)),
         ("precision", lambda: [_precision(settings)]),
         ("own models", lambda: _own_models(settings)),
     ]
@@ -115,11 +115,12 @@ def _gpu(settings: Settings) -> Finding:
     )
 
 
-def _weights() -> list[Finding]:
+def _weights(settings: Settings) -> list[Finding]:
     from pipeline.vision.weights import load_weights  # noqa: PLC0415 - imports torch
 
-    shipped = {name: load_weights(name).version for name in ("detector", "embedder")}
-    return [Finding("weights", Status.OK, ", ".join(f"{name} {digits}" for name, digits in shipped.items()))]
+    folder = settings.vision.weights
+    versions = {name: load_weights(name, folder).version for name in ("detector", "embedder")}
+    return [Finding("weights", Status.OK, ", ".join(f"{name} {digits}" for name, digits in versions.items()))]
 
 
 def _precision(settings: Settings) -> Finding:
@@ -130,7 +131,8 @@ def _precision(settings: Settings) -> Finding:
 
     wanted = settings.vision.device
     device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    eyes = load_eyes(device, settings.vision.threads or 1, settings.vision.precision)
+    vision = settings.vision
+    eyes = load_eyes(device, vision.threads or 1, vision.precision, vision.weights)
     found = f"detector {eyes.detector.precision}, embedder {eyes.embedder.precision} (vision.precision="
     return Finding("precision", Status.OK, f"{found}{settings.vision.precision})")
 

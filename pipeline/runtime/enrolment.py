@@ -23,14 +23,15 @@ PORTION = 25
 class Enrolment:
     """Enrols the people of watchlist group `seed`; made, it works; `stop` must be called in every case.
 
-    `embedder_model` is the manifest of an embedder of the user's own; raises ModelError if it cannot be read.
+    `embedder_model` is the manifest of an embedder of the user's own, `weights` a folder that training wrote; raises
+    ModelError if they cannot be read.
 
     What an earlier command of this user has made is taken from the cache, and no process is started.
     """
 
-    def __init__(self, seed: int, size: int, embedder_model: Path | None = None) -> None:
+    def __init__(self, seed: int, size: int, embedder_model: Path | None = None, weights: Path | None = None) -> None:
         self._seed = seed
-        self._model = model_key(embedder_model)
+        self._model = model_key(embedder_model, weights)
         self._people = group(Population.WATCHLIST, seed, size)
         self._portions: list[NDArray[np.float32]] = []
         self._process: Any = None
@@ -41,7 +42,7 @@ class Enrolment:
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads' locks
         self._channel, far_end = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_enrol, args=(self._people, embedder_model, far_end), name="enrolment", daemon=True
+            target=_enrol, args=(self._people, embedder_model, weights, far_end), name="enrolment", daemon=True
         )
         self._process.start()
         far_end.close()
@@ -83,15 +84,17 @@ class Enrolment:
             self._process = None
 
 
-def _enrol(people: Sequence[int], embedder_model: Path | None, channel: Channel) -> None:
+def _enrol(people: Sequence[int], embedder_model: Path | None, weights: Path | None, channel: Channel) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the command ends this process
     from pipeline.vision.enrolment import enrol  # noqa: PLC0415  # torch is loaded in this process alone
-    from pipeline.vision.eyes import load_eyes  # noqa: PLC0415  # as above
+    from pipeline.vision.eyes import load_embedder  # noqa: PLC0415  # as above
     from pipeline.vision.own_models import OwnEmbedder  # noqa: PLC0415  # as above
     from pipeline.vision.trials import enrolment_crops  # noqa: PLC0415  # as above
 
     try:
-        embedder: Embedder = load_eyes().embedder if embedder_model is None else OwnEmbedder(embedder_model)
+        embedder: Embedder = (
+            load_embedder("cpu", "fp32", weights) if embedder_model is None else OwnEmbedder(embedder_model)
+        )
         for first in range(0, len(people), PORTION):
             crops = enrolment_crops(tuple(people[first : first + PORTION]))
             channel.send(np.stack([enrol(embedder, each) for each in crops]))

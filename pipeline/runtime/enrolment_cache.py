@@ -18,15 +18,20 @@ GENERATORS = ("pipeline.catalog", "pipeline.synthetic", "pipeline.vision")
 """What a template depends on: every source and weights file of these packages goes into the key."""
 
 
-def model_key(manifest: Path | None) -> str:
+def model_key(manifest: Path | None, weights: Path | None = None) -> str:
     """What tells an embedder's templates from those of others in the cache: empty for the shipped one.
 
-    Raises ModelError if the manifest cannot be read.
+    It is the user's own if there is a `manifest`, else that of the folder `weights`, else the shipped one. Raises
+    ModelError if its files cannot be read.
     """
-    if manifest is None:
+    if manifest is not None:
+        made_by = [manifest, manifest.parent / read_model_manifest(manifest, "embedder").file]
+    elif weights is not None:
+        made_by = [weights / "manifest.json"]  # which has the sums of the weights
+    else:
         return ""
     digest = hashlib.sha256()
-    for file in (manifest, manifest.parent / read_model_manifest(manifest, "embedder").file):
+    for file in made_by:
         try:
             digest.update(file.read_bytes())
         except OSError as error:
@@ -48,10 +53,11 @@ def keep_templates(seed: int, templates: NDArray[np.float32], model: str = "") -
 
 
 def _file(seed: int, size: int, model: str) -> Path:
-    return cache_folder() / FOLDER / f"{_digest()}-{model}{seed}-{size}.npy"
+    return cache_folder() / FOLDER / f"{generator_digest()}-{model}{seed}-{size}.npy"
 
 
-def _digest() -> str:
+def generator_digest() -> str:
+    """What changes with any source or weights file that pictures and templates of synthetic people depend on."""
     digest = hashlib.sha256()
     for package in GENERATORS:
         for file in sorted(_sources(files(package)), key=lambda each: each.name):

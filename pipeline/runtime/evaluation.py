@@ -61,6 +61,8 @@ class Plan(NamedTuple):
     pictures: int | None = None
     processes: int = 1
     precision: str = "fp32"
+    weights: Path | None = None
+    """Folder of the networks that training wrote; None: the shipped ones."""
     shuffle_labels: bool = False
     command: str = "lamppost evaluate"
 
@@ -96,7 +98,7 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
             assess(
                 Case(name, size, trials[name], choice, searched),
                 options.target_fpir,
-                load_manifest().operating_point.threshold,
+                load_manifest(plan.weights).operating_point.threshold,
                 np.random.default_rng([plan.seed, size]),
             )
         )
@@ -149,6 +151,7 @@ def resolved(plan: Plan) -> Options:
         pictures=plan.pictures or (PICTURES if galleries[-1] <= LARGE else LARGE_PICTURES),
         processes=plan.processes,
         precision=plan.precision,
+        weights=None if plan.weights is None else str(plan.weights),
         shuffle_labels=plan.shuffle_labels,
     )
 
@@ -162,6 +165,7 @@ def _trial(name: str, options: Options, seed: int, workers: Workers, progress: P
         gallery=options.galleries[0],
         seed=seed,
         precision=options.precision,
+        weights=_folder(options),
     )
     return probes(wanted, workers, progress)
 
@@ -171,8 +175,13 @@ def _gallery(
 ) -> NDArray[np.float32]:
     kind = "gallery, to choose on" if population is Population.VALIDATION else "gallery, tested"
     return gallery(
-        population, number, options.galleries[-1], options.pictures, workers=workers, progress=partial(progress, kind)
-    )
+        population, number, options.galleries[-1], options.pictures, workers=workers, progress=partial(progress, kind),
+        weights=_folder(options),
+    )  # fmt: skip
+
+
+def _folder(options: Options) -> Path | None:
+    return None if options.weights is None else Path(options.weights)
 
 
 def _provenance(plan: Plan) -> Provenance:
@@ -180,9 +189,9 @@ def _provenance(plan: Plan) -> Provenance:
         version=pipeline.__version__,
         command=plan.command,
         seed=plan.seed,
-        embedder_version=load_weights("embedder").version,
-        detector_version=load_weights("detector").version,
-        shipped_threshold=load_manifest().operating_point.threshold,
+        embedder_version=load_weights("embedder", plan.weights).version,
+        detector_version=load_weights("detector", plan.weights).version,
+        shipped_threshold=load_manifest(plan.weights).operating_point.threshold,
         hardware_threads=os.cpu_count() or 1,
         machine=f"{platform.system()} {platform.machine()}",
     )

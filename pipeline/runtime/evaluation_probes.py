@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,6 +48,8 @@ class Wanted(NamedTuple):
     seed: int
     """Of people and pictures."""
     precision: Precision
+    weights: Path | None = None
+    """Folder of the networks that training wrote; None: the shipped ones."""
 
 
 def faces(wanted: Wanted, workers: Workers, progress: Progress) -> Trial:
@@ -78,7 +81,13 @@ def _faces(
     wanted: Wanted, people: list[tuple[int, int]], workers: Workers, progress: Callable[[int, int], None]
 ) -> Probes:
     tasks = [
-        FacesTask(tuple(people[first : first + PICTURES_A_TASK]), wanted.difficulty, wanted.seed, wanted.precision)
+        FacesTask(
+            tuple(people[first : first + PICTURES_A_TASK]),
+            wanted.difficulty,
+            wanted.seed,
+            wanted.precision,
+            wanted.weights,
+        )
         for first in range(0, len(people), PICTURES_A_TASK)
     ]
     parts: list[Probes] = []
@@ -135,7 +144,7 @@ def _choice_streets(wanted: Wanted) -> Iterator[StreetTask]:
             difficulty=wanted.difficulty,
             strangers=Population.VALIDATION,
         )
-        yield StreetTask(spec, _quality(spec), wanted.precision)
+        yield StreetTask(spec, _quality(spec), wanted.precision, wanted.weights)
 
 
 def _test_streets(wanted: Wanted) -> Iterator[StreetTask]:
@@ -151,7 +160,7 @@ def _test_streets(wanted: Wanted) -> Iterator[StreetTask]:
             listed=tuple(people[row] for row in rows),
             listed_share=LISTED_SHARE,
         )
-        yield StreetTask(spec, _quality(spec), wanted.precision)
+        yield StreetTask(spec, _quality(spec), wanted.precision, wanted.weights)
 
 
 def _quality(spec: StreetSpec) -> int:

@@ -43,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
     precision: Literal["fp32", "bf16", "int8"]
     """Of the probes; entries are made in fp32."""
+    weights: str | None
+    """Folder of the networks; None: the shipped ones."""
     shuffle_labels: bool
 
 

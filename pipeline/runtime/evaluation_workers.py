@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
@@ -114,8 +115,8 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _eyes(precision: Precision) -> Eyes:
-    return load_eyes(threads=1, precision=precision)
+def _eyes(precision: Precision, weights: Path | None) -> Eyes:
+    return load_eyes(threads=1, precision=precision, folder=weights)
 
 
 class EnrolmentTask(NamedTuple):
@@ -123,6 +124,8 @@ class EnrolmentTask(NamedTuple):
 
     people: tuple[int, ...]
     pictures: int
+    weights: Path | None = None
+    """Folder that training wrote; None: the shipped networks."""
 
 
 class FacesTask(NamedTuple):
@@ -132,6 +135,7 @@ class FacesTask(NamedTuple):
     difficulty: str
     seed: int
     precision: Precision = "fp32"
+    weights: Path | None = None
 
 
 class StreetTask(NamedTuple):
@@ -140,21 +144,22 @@ class StreetTask(NamedTuple):
     spec: StreetSpec
     quality: int
     precision: Precision = "fp32"
+    weights: Path | None = None
 
 
 def enrol_people(task: EnrolmentTask) -> NDArray[np.float32]:
     """Return the templates of people, float32[P, d], in fp32 as watchlists are made, whatever the probes are in."""
-    embedder = _eyes("fp32").embedder
+    embedder = _eyes("fp32", task.weights).embedder
     return np.stack([enrol(embedder, enrolment_views(identity(person), task.pictures)) for person in task.people])
 
 
 def look_at_faces(task: FacesTask) -> Probes:
-    """Return what the shipped eyes make of single pictures."""
-    eyes = _eyes(task.precision)
+    """Return what the eyes make of single pictures."""
+    eyes = _eyes(task.precision, task.weights)
     return probe_faces(task.people, DIFFICULTIES[task.difficulty], task.seed, eyes.detector, eyes.embedder)
 
 
 def watch_street(task: StreetTask) -> StreetProbes:
-    """Return what the shipped eyes make of a street."""
-    eyes = _eyes(task.precision)
+    """Return what the eyes make of a street."""
+    eyes = _eyes(task.precision, task.weights)
     return probe_street(task.spec, task.quality, eyes.detector, eyes.embedder)

@@ -7,6 +7,7 @@ where it was, and the first entries of a large gallery are those of a small one.
 import hashlib
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -32,13 +33,15 @@ def gallery(
     *,
     workers: Workers,
     progress: Callable[[int, int], None],
+    weights: Path | None = None,
 ) -> NDArray[np.float32]:
     """Return the templates, float32[size, d], of the first people of group `number` of a population.
 
-    Each is the normalised mean of so many studio pictures. `progress` is told how many there are, of how many.
+    Each is the normalised mean of so many studio pictures, by the embedder of the folder `weights` or the shipped one.
+    `progress` is told how many there are, of how many.
     """
     people = group(population, number, size)
-    folder = cache_folder() / FOLDER / f"{_digest()}-{population.name.lower()}-{number}-{pictures}"
+    folder = cache_folder() / FOLDER / f"{_digest(weights)}-{population.name.lower()}-{number}-{pictures}"
     templates = np.empty((size, EMBEDDING), np.float32)
     missing = []
     done = 0
@@ -51,7 +54,7 @@ def gallery(
             templates[first : first + count] = kept
             done += count
     progress(done, size)
-    tasks = (EnrolmentTask(people[first : first + count], pictures) for first, count in missing)
+    tasks = (EnrolmentTask(people[first : first + count], pictures, weights) for first, count in missing)
     for (first, count), made in zip(missing, workers.in_order(enrol_people, tasks), strict=True):
         kept_templates.keep(folder / _name(first, count), made)
         templates[first : first + count] = made
@@ -64,9 +67,9 @@ def _name(first: int, count: int) -> str:
     return f"{first:07d}-{count}.npy"
 
 
-def _digest() -> str:
+def _digest(weights: Path | None) -> str:
     """Return a name of what makes templates: the embedder's weights, and the sources of people and of enrolment."""
-    digest = hashlib.sha256(load_weights("embedder").version.encode())
+    digest = hashlib.sha256(load_weights("embedder", weights).version.encode())
     sources = [each for each in files("pipeline.synthetic").iterdir() if each.name.endswith(".py")]
     sources.append(files("pipeline.catalog") / "difficulties.py")  # looks and light of enrolment are drawn from it
     sources += [files("pipeline.vision") / name for name in ("embedder.py", "enrolment.py", "networks.py")]

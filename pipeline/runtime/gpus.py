@@ -13,6 +13,8 @@ DRIVERS: Final = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 """Device files of the drivers that torch's GPUs come with on Linux, on Windows's Linux, and of AMD."""
 PARTS: Final = 10_000
 """Ray counts a GPU in ten-thousandths."""
+SEARCH_SHARE: Final = 0.01
+"""Of a GPU in Ray's books, for each process that searches on one: a search takes it for moments only."""
 
 
 class LocalGpus(NamedTuple):
@@ -56,14 +58,21 @@ def local_gpus(device: str, there: Callable[[], int] = machine_gpus) -> LocalGpu
 
 
 def gpu_share(
-    device: str, chosen: float | None, workers: int, gpus: int, *, grows: bool, field: str = "run.workers"
+    device: str,
+    chosen: float | None,
+    workers: int,
+    gpus: int,
+    *,
+    grows: bool,
+    field: str = "run.workers",
+    searching: int = 0,
 ) -> float:
     """The share of a GPU, 0 to 1, that each worker asks Ray for.
 
     `device` and `chosen` are ``vision.device`` and ``vision.gpu_share``, `gpus` is what Ray has now; `grows` tells
-    whether it may get more when they are asked for; `field` is the setting that says how many workers there are.
-    Without a chosen share workers are spread evenly. Raises SettingsError if a GPU is wanted and Ray has none, or if
-    the workers would never fit.
+    whether it may get more when they are asked for; `field` is the setting that says how many workers there are;
+    `searching` processes take `SEARCH_SHARE` besides. Without a chosen share workers are spread evenly. Raises
+    SettingsError if a GPU is wanted and Ray has none, or if the workers would never fit.
     """
     if device == "cpu" or (device == "auto" and not gpus):
         return 0.0
@@ -73,11 +82,33 @@ def gpu_share(
                 f"vision.device is {device}, but Ray has no GPU; set it to cpu, or vision.gpu_share if nodes with "
                 f"GPUs come when they are asked for"
             )
-        return PARTS // math.ceil(workers / gpus) / PARTS
-    room = PARTS // round(chosen * PARTS) * gpus
+        return (PARTS - _search_parts(searching, gpus)) // math.ceil(workers / gpus) / PARTS
+    room = (PARTS - _search_parts(searching, gpus)) // round(chosen * PARTS) * gpus if gpus else 0
     if room < workers and not grows:
         raise SettingsError(
             f"vision.gpu_share={chosen:g} leaves room for {room} workers on {gpus} GPU(s), and {field} is "
             f"{workers}; lower one of them"
         )
     return chosen
+
+
+def search_gpu_share(index: str, on_gpu: bool, processes: int, gpus: int, *, grows: bool) -> float:
+    """The share of a GPU that each of `processes` asks Ray for to search an `index`, a value of ``matching.index``.
+
+    Raises SettingsError if the index is `on_gpu` and Ray has no GPU that would hold them.
+    """
+    if not on_gpu:
+        return 0.0
+    if not grows and not gpus:
+        raise SettingsError(f"matching.index is {index}, but Ray has no GPU; set it to flat, hnsw or ivf-pq-fastscan")
+    if not grows and _search_parts(processes, gpus) > PARTS // 2:
+        raise SettingsError(
+            f"matching.index is {index}, and {processes} replicas of shards are too many for {gpus} GPU(s), of which "
+            f"each holds {round(0.5 / SEARCH_SHARE)}; lower matching.shards or matching.replicas"
+        )
+    return SEARCH_SHARE
+
+
+def _search_parts(processes: int, gpus: int) -> int:
+    """Parts of each GPU that processes which search take, where they are spread evenly."""
+    return math.ceil(processes / gpus) * round(SEARCH_SHARE * PARTS) if gpus else 0

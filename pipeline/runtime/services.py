@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from pipeline.catalog.indexes import GPU_INDEXES
 from pipeline.errors import BrokerError, ClusterError, LamppostError, ResourceError
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.machine import cores
@@ -78,6 +79,12 @@ def kafka_ended(address: str, said: str) -> LamppostError:
     return BrokerError(f"the local Kafka at {address} ended in mid-run: {said}")
 
 
+def _device_of_ray(settings: Settings) -> str:
+    """`vision.device`, unless the search alone is what wants a GPU."""
+    searching = settings.vision.device == "cpu" and settings.matching.index in GPU_INDEXES
+    return "auto" if searching else settings.vision.device
+
+
 @contextmanager
 def services(settings: Settings, say: Callable[[str], None], verbose: bool = False) -> Iterator[Services]:
     """Start what the settings do not name; Ray's environment is set before anything imports Ray.
@@ -88,7 +95,7 @@ def services(settings: Settings, say: Callable[[str], None], verbose: bool = Fal
     with ExitStack() as stack:
         ray = None
         if settings.run.ray is None:
-            gpus = local_gpus(settings.vision.device)
+            gpus = local_gpus(_device_of_ray(settings))
             ray = LocalRay(
                 cpus=cores(),
                 gpus=gpus.number,

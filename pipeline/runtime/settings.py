@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipeline.catalog.indexes import IndexKind
 from pipeline.runtime.settings_kafka import Kafka, Security
 from pipeline.runtime.settings_scaling import Scaling
 from pipeline.runtime.settings_section import Count, Names, Positive, Section
@@ -95,6 +96,8 @@ class Vision(Section):
     """Arithmetic of the shipped networks; auto: bf16 on a GPU, on a CPU what a short probe at start finds fastest."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
+    weights: Path | None = None
+    """Folder of networks and threshold that `lamppost train` wrote; None: the shipped ones."""
     embedder_model: Path | None = None
     """Manifest (TOML) of an embedder of your own, as docs/models.md describes; None: the shipped one."""
     detector_model: Path | None = None
@@ -108,6 +111,10 @@ class Matching(Section):
     """Shards that the watchlist is split over."""
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
     """Processes that hold each shard, on different nodes if there are as many; one that is lost is not missed."""
+    index: IndexKind = "flat"
+    """Index of each shard, as docs/matching.md compares them; `gpu-flat` and `cagra` need a GPU."""
+    rebuild_seconds: Positive = 30.0
+    """How soon after a removal a kind other than `flat` begins to build the index that does not hold the template."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     """Cosine from which a candidate is a match; None: the one that came with the embedder."""
     top_k: Annotated[int, Field(ge=1, le=16)] = 3

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from pipeline.actors.watchlist_shard import ShardParts
+from pipeline.catalog.indexes import GPU_INDEXES
 from pipeline.catalog.topics import WATCHLIST
 from pipeline.core.replicas import Replica
+from pipeline.errors import SettingsError
+from pipeline.matching.gpu import lacking
 from pipeline.matching.index import InnerProductIndex
+from pipeline.matching.kinds import make_index
 from pipeline.matching.shard import FaissShard
 from pipeline.matching.view import WatchlistView
 from pipeline.runtime.connections import connection_of
@@ -33,7 +37,7 @@ class ShardFactory:
         """The parts of one replica of a shard; raises LamppostError if one of them can't be had."""
         settings = self.settings
         dimension = dimension_of(settings)
-        index = InnerProductIndex(dimension, threads=search_threads_of(settings))
+        index = index_of(settings, dimension)
         shard = FaissShard(replica.shard, index)
         view = WatchlistView(index, shard=replica.shard, shards=settings.matching.shards, dimension=dimension)
         registry = CollectorRegistry()
@@ -65,6 +69,21 @@ class Heartbeat:
             writer.write([encode_heartbeat()])
         finally:
             writer.close()
+
+
+def index_of(settings: Settings, dimension: int) -> InnerProductIndex:
+    """An empty index of the kind that is set; raises SettingsError if this machine or FAISS cannot have it."""
+    kind = settings.matching.index
+    if kind in GPU_INDEXES and (problem := lacking(GPU_INDEXES[kind])):
+        raise SettingsError(
+            f"matching.index is {kind}, but {problem}; otherwise set it to flat, hnsw or ivf-pq-fastscan"
+        )
+    return make_index(
+        kind,
+        dimension,
+        threads=search_threads_of(settings),
+        rebuild_seconds=settings.matching.rebuild_seconds,
+    )
 
 
 def search_threads_of(settings: Settings) -> int:

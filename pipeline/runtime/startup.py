@@ -43,8 +43,8 @@ def listed(awaited: Mapping[str, str]) -> str:
 def awaited_processes(status: "RunStatus") -> dict[str, str]:
     """The workers and shards of a run that are not up yet, with what they do instead."""
     processes = [(f"worker-{each.slot}", each.state, each.failure) for each in status.workers]
-    processes += [(each.name, each.state, each.failure) for each in status.shards]
     awaited = {name: failure or state for name, state, failure in processes if state != "running"}
+    awaited |= {each.name: each.failure or each.news for each in status.shards if each.state != "running"}
     if status.awaited:
         awaited["workers and shards"] = f"{status.awaited} have not answered yet"
     return awaited

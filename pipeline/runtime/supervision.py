@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import ray
+from ray._private import worker
 from ray.exceptions import RayError
 
 from pipeline.actors.parcel import collect
@@ -32,6 +33,8 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
     The handler of SIGTERM is the caller's again inside the block; a SIGTERM while it connects is a KeyboardInterrupt.
     """
     _require_listener(address)
+    if not verbose:
+        _silence_reports()
     before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     try:
         ray.init(
@@ -55,6 +58,15 @@ def connected(address: str, namespace: str, verbose: bool) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _silence_reports() -> None:
+    """Keep Ray from printing what its nodes report of processes that died.
+
+    That goes to standard output, with the end of a node's log, whatever ``log_to_driver`` says, and Ray has no switch
+    for it. The supervisor says in a line who was replaced and why.
+    """
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _require_listener(address: str) -> None:

@@ -15,16 +15,17 @@ from typing import Final, NamedTuple
 import msgspec
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.errors import ResourceError
+from pipeline.errors import ResourceError, SettingsError
 from pipeline.runtime.settings import Settings
-from pipeline.vision.backbones import Backbone
+from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
 from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
+from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
 from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
 from pipeline.vision.training.operating_point import choose_operating_point
 from pipeline.vision.weights import (
@@ -34,6 +35,7 @@ from pipeline.vision.weights import (
     OperatingPoint,
     ShippedFile,
     load_manifest,
+    load_weights,
     shipped_folder,
 )
 
@@ -55,13 +57,18 @@ class Plan(NamedTuple):
     """Processes that render the training scenes."""
     backbone: Backbone = "compact"
     """The embedder's network; a detector has one alone."""
+    distil: bool = False
+    """Whether the embedder learns to repeat the templates of the shipped one."""
 
 
 def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     """Train one network and return the file of its weights.
 
-    Raises ResourceError if the folder can't be written, ModelError if its checkpoint belongs to another plan.
+    Raises SettingsError if a detector is to be distilled, ResourceError if the folder can't be written, ModelError if
+    its checkpoint belongs to another plan.
     """
+    if plan.distil and plan.network != "embedder":
+        raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
     device = _device(settings.vision.device)
     if settings.vision.threads is not None:
         torch.set_num_threads(settings.vision.threads)
@@ -95,10 +102,24 @@ def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
             DetectorPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
             progress=progress,
         )  # fmt: skip
+    if plan.distil:
+        teacher, version = _teacher()
+        return distil_embedder(
+            DistillationPlan(version, seed=plan.seed, **steps), teacher, checkpoints, device=device,
+            processes=plan.processes, backbone=plan.backbone, progress=progress,
+        )  # fmt: skip
     return train_embedder(
         EmbedderPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
         backbone=plan.backbone, progress=progress,
     )  # fmt: skip
+
+
+def _teacher() -> tuple[nn.Module, str]:
+    """The shipped embedder and its version."""
+    weights = load_weights("embedder")
+    network = backbone_network(weights.backbone)
+    network.load_state_dict(weights.tensors)
+    return network, weights.version
 
 
 def _write_weights(plan: Plan, tensors: dict[str, Tensor]) -> Path:
@@ -122,9 +143,14 @@ def _operating_point(
         detector,
         TorchEmbedder(tensors, embedder.sha256[:VERSION_DIGITS], device=device, backbone=embedder.backbone),
         seed=plan.seed,
-        command=f"lamppost train {plan.network} --seed {plan.seed}",
+        command=_command(plan),
         progress=lambda done, total: progress("threshold", done, total, float("nan")),
     )
+
+
+def _command(plan: Plan) -> str:
+    backbone = "" if plan.backbone == "compact" else f" --backbone {plan.backbone}"
+    return f"lamppost train {plan.network}{backbone}{' --distil' if plan.distil else ''} --seed {plan.seed}"
 
 
 def _embedder_ceilings(plan: Plan, tensors: dict[str, Tensor], detector: TorchDetector) -> dict[str, float]:

@@ -46,6 +46,12 @@ DENIED_CODES: Final = frozenset(
     }
 )
 """What Kafka answers if no ACL allows the request."""
+REQUEST_MS: Final = 5000
+"""How long a broker may leave a request unanswered before another leader is looked for; 60 s by default.
+
+A broker that stands still keeps its connections open, while its partitions get other leaders within its session (3 s on
+a local Kafka of three, 9 s by default).
+"""
 DENIED_ADVICE: Final = "no ACL allows this user it; `lamppost topics create --acls` allows each role what it needs"
 TELLING_CODES: Final = (
     KafkaError._AUTHENTICATION,

@@ -15,7 +15,14 @@ from pipeline.catalog.topics import BATCH_BYTES
 from pipeline.errors import BrokerError
 from pipeline.ports import Assigned, Revoked
 from pipeline.records import Batch, ConsumedRecord, OffsetRange
-from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error, check_reachable
+from pipeline.streams.client import (
+    PASSING_CODES,
+    REQUEST_MS,
+    Connection,
+    Notices,
+    broker_error,
+    check_reachable,
+)
 from pipeline.streams.gaps import check_order, explain_gap, explain_reset
 from pipeline.streams.group_offsets import GroupOffsets
 from pipeline.streams.messages import consumed_record, place
@@ -278,6 +285,7 @@ def _properties(group: str, group_protocol: str, prefetch_kib: int) -> dict[str,
         "fetch.error.backoff.ms": 100,
         # a rewind waits for the fetch that is under way
         "fetch.wait.max.ms": 100,
+        "socket.timeout.ms": REQUEST_MS,
     }
     if group_protocol == "classic":
         # the same incremental rebalances as the other protocol; the session time-out is the broker's matter there

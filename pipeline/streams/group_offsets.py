@@ -1,15 +1,19 @@
 """Where a group member has to begin: committed offsets, and the log's own start where there are none."""
 
+import time
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline.errors import BrokerError
-from pipeline.streams.client import broker_error
+from pipeline.streams.client import PASSING_CODES, broker_error
 
 ASK_SECONDS: Final = 5.0
 """How long the broker may take to tell a log's start."""
+PATIENCE_SECONDS: Final = 20.0
+"""How long a partition may be without a leader that tells it."""
+RETRY_SECONDS: Final = 0.1
 STABLE_SECONDS: Final = 30.0
 """How long committed offsets may take: they are stable once a predecessor's transaction has ended, 10 s at most, and
 with the classic protocol the question waits until every member has joined again."""
@@ -51,12 +55,24 @@ class GroupOffsets:
 
     def log_span(self, partition: int) -> tuple[int, int]:
         """The partition's log start offset and its end, asked of the broker now; raises BrokerError."""
-        try:
-            span: tuple[int, int] | None = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout=ASK_SECONDS, cached=False
-            )
-        except KafkaException as error:
-            raise broker_error(self._brokers, "reading the log's start", error) from error
+        place = TopicPartition(self._topic, partition)
+        until = time.monotonic() + PATIENCE_SECONDS
+        again = False
+        while True:
+            try:
+                if again:
+                    # the client would ask the leader that it knows for ever, though another leads since
+                    self._consumer.list_topics(self._topic, timeout=ASK_SECONDS)
+                span: tuple[int, int] | None = self._consumer.get_watermark_offsets(
+                    place, timeout=ASK_SECONDS, cached=False
+                )
+                break
+            except KafkaException as error:
+                # a partition that is new, or whose leader is gone, has none for a moment
+                if error.args[0].code() not in PASSING_CODES or time.monotonic() >= until:
+                    raise broker_error(self._brokers, "reading the log's start", error) from error
+            again = True
+            time.sleep(RETRY_SECONDS)
         if span is None:
             raise BrokerError(f"Kafka at {self._brokers}: reading the log's start took more than {ASK_SECONDS:.0f} s")
         return span

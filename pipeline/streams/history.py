@@ -53,7 +53,7 @@ class KafkaAlertHistory:
 
     def recent(self, partitions: Sequence[int], since_ns: int) -> Sequence[tuple[str, str, int]]:
         """See the port; raises BrokerError if a transaction stays open."""
-        ends = self._log_ends.now(partitions)
+        ends = self._log_ends.confirmed(partitions)
         starts = self._log_ends.since(partitions, since_ns)
         starts = {partition: start for partition, start in starts.items() if start < ends[partition]}
         if not starts:

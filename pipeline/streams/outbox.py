@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from pipeline.errors import BrokerError, TransactionAborted
 from pipeline.records import OutgoingRecord
-from pipeline.streams.client import FENCED_CODES, Connection, Notices, broker_error
+from pipeline.streams.client import FENCED_CODES, REQUEST_MS, Connection, Notices, broker_error
 
 RETRY_BACKOFF_MS: Final = 5
 """A transaction right after another waits this long for the coordinator to finish the last one; 100 by default."""
@@ -51,6 +51,8 @@ class KafkaOutbox:
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": timeout_ms,
                 "delivery.timeout.ms": timeout_ms,
+                # in time for another leader to get what one that stands still was sent
+                "socket.timeout.ms": min(REQUEST_MS, timeout_ms // 2),
                 "retry.backoff.ms": RETRY_BACKOFF_MS,
                 "linger.ms": 1,
                 "compression.type": "none",

@@ -16,7 +16,14 @@ from confluent_kafka import (
 from pipeline.catalog.roles import READER_GROUP
 from pipeline.errors import BrokerError
 from pipeline.records import ConsumedRecord
-from pipeline.streams.client import PASSING_CODES, Connection, Notices, broker_error, check_reachable
+from pipeline.streams.client import (
+    PASSING_CODES,
+    REQUEST_MS,
+    Connection,
+    Notices,
+    broker_error,
+    check_reachable,
+)
 from pipeline.streams.messages import consumed_record, place
 from pipeline.streams.offsets import LogEnds
 
@@ -146,4 +153,5 @@ _PROPERTIES: Final[Mapping[str, str | int | bool]] = {
     "queued.max.messages.kbytes": 8 * 1024,
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
+    "socket.timeout.ms": REQUEST_MS,
 }

@@ -73,9 +73,11 @@ def load_manifest(folder: Traversable | None = None) -> Manifest:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
-        raise ModelError(f"the manifest of the weights cannot be read: {path} ({error.strerror}); reinstall") from error
+        raise ModelError(
+            f"the manifest of the weights cannot be read: {path} ({error.strerror}); {_remedy(folder)}"
+        ) from error
     except msgspec.MsgspecError as error:
-        raise ModelError(f"the manifest of the weights is malformed: {path} ({error}); reinstall") from error
+        raise ModelError(f"the manifest of the weights is malformed: {path} ({error}); {_remedy(folder)}") from error
 
 
 def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weights:
@@ -83,21 +85,26 @@ def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weight
 
     Raises ModelError if the file is missing, its SHA-256 is another, or it is no safetensors file.
     """
-    folder = folder or shipped_folder()
     shipped: ShippedFile = getattr(load_manifest(folder), name)
-    path = folder / shipped.file
+    path = (folder or shipped_folder()) / shipped.file
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"the {name}'s weights cannot be read: {path} ({error.strerror}); reinstall") from error
+        raise ModelError(
+            f"the {name}'s weights cannot be read: {path} ({error.strerror}); {_remedy(folder)}"
+        ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != shipped.sha256:
         raise ModelError(
             f"the {name}'s weights are corrupt: {path} has SHA-256 {digest}, "
-            f"the manifest says {shipped.sha256}; reinstall"
+            f"the manifest says {shipped.sha256}; {_remedy(folder)}"
         )
     try:
         tensors = load(content)
     except SafetensorError as error:
         raise ModelError(f"the {name}'s weights are no safetensors file: {path} ({error})") from error
     return Weights(tensors, digest[:VERSION_DIGITS], shipped.backbone, shipped.ceilings)
+
+
+def _remedy(folder: Traversable | None) -> str:
+    return "reinstall" if folder is None else "set vision.weights to a folder that `lamppost train` wrote"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from command import Command
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from pipeline.catalog import metrics
 from pipeline.catalog.topics import CUSTODY, FRAMES
@@ -17,7 +15,8 @@ from pipeline.local.kafka import LocalKafka
 from pipeline.records import Frame, OutgoingRecord, Receipt
 from pipeline.runtime.settings import Kafka, Run, Settings
 from pipeline.runtime.topics import create
-from pipeline.streams.client import LOGGER, PASSING_CODES, Connection
+from pipeline.streams.client import Connection
+from pipeline.streams.commits import GroupCommits
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
@@ -25,7 +24,6 @@ from pipeline.testing.pictures import jpeg
 from pipeline.wire import frames as frame_wire
 from pipeline.wire import receipts as receipt_wire
 
-ANSWER_SECONDS = 10.0
 PARTITIONS = 4
 GROUP = "lamppost"
 """The group that commands join if they are told no other."""
@@ -38,7 +36,7 @@ class Site:
         self.kafka = kafka
         self._connection = Connection(kafka.address)
         create(Settings(kafka=Kafka(brokers=kafka.address), run=Run(partitions=PARTITIONS)))
-        self._admin = AdminClient({"bootstrap.servers": kafka.address}, logger=LOGGER)
+        self._commits = GroupCommits(self._connection, topic=FRAMES, group=GROUP)
         self._writer = RecordWriter(self._connection)
         self._sequences: Counter[int] = Counter()
 
@@ -80,16 +78,7 @@ class Site:
 
     def committed(self) -> dict[int, int]:
         """The offset of each partition that the group would go on from."""
-        asked = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(FRAMES, number) for number in range(PARTITIONS)])
-        until = time.monotonic() + ANSWER_SECONDS
-        while True:
-            (answer,) = self._admin.list_consumer_group_offsets([asked]).values()
-            try:
-                return {each.partition: max(0, each.offset) for each in answer.result(10.0).topic_partitions}
-            except KafkaException as error:
-                # a coordinator that is still loading says so
-                if error.args[0].code() not in PASSING_CODES or time.monotonic() > until:
-                    raise
+        return dict.fromkeys(range(PARTITIONS), 0) | self._commits.offsets(range(PARTITIONS))
 
     def consumed(self, command: Command) -> dict[int, int]:
         """How far the only worker of a command has read each partition, as its metrics say; nothing until it does.
@@ -101,8 +90,9 @@ class Site:
         return {int(lag.labels["partition"]): ends[int(lag.labels["partition"])] - int(lag.value) for lag in lags}
 
     def close(self) -> None:
-        """Free the producer."""
+        """Free the clients."""
         self._writer.close()
+        self._commits.close()
 
 
 @pytest.fixture

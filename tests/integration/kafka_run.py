@@ -8,8 +8,10 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -82,7 +84,8 @@ CLASSIC_PACE = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 TRANSACTION_SECONDS = 60.0
 """Longer than any session: a transaction ends by what a test does, and not by Kafka's clock."""
 PATIENCE_SECONDS = 60.0
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 30.0
+"""As long as a takeover may wait for the offsets of partitions that come just then."""
 
 
 class Moment(Enum):
@@ -299,7 +302,17 @@ class Worker:
         self._outbox.close()
         if self.loop.failure is not None:
             return repr(self.loop.failure)
-        return "" if drained else "not drained"
+        return "" if drained else f"not drained; {self._whereabouts()}"
+
+    def _whereabouts(self) -> str:
+        """Where the stages that have not ended are, for a failure that cannot be had again at will."""
+        frames = sys._current_frames()
+        stacks = [
+            "".join((f"{each.name}:\n", *traceback.format_stack(frames[each.ident])))
+            for each in self.loop._threads
+            if each.ident in frames
+        ]
+        return "".join((f"its latest trouble: {self.loop.trouble or 'none'}\n", *stacks))
 
 
 class WorkerProcess:

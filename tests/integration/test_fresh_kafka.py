@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST
 from pipeline.errors import BrokerError
@@ -13,6 +12,7 @@ from pipeline.runtime.run import run
 from pipeline.runtime.settings import Kafka, Settings
 from pipeline.runtime.topics import require_topics
 from pipeline.streams.client import Connection
+from pipeline.streams.commits import GroupCommits
 from pipeline.streams.groups import begin_at
 from pipeline.streams.offsets import LogEnds
 from pipeline.streams.topics import TopicAdmin
@@ -41,13 +41,11 @@ def test_a_run_names_the_topics_that_are_missing_until_it_can_work(kafka: Connec
 def test_a_group_begins_where_it_is_told_on_a_broker_that_has_just_started(kafka: Connection) -> None:
     """Which has no coordinator of groups for a moment, and says so for each partition alone."""
     TopicAdmin(kafka).create(TOPICS, partitions=2)
+    commits = GroupCommits(kafka, topic=FRAMES, group="group")
+    assert commits.offsets([0, 1]) == {}
     begin_at(kafka, "group", FRAMES, {0: 3, 1: 5})
-    consumer = Consumer({"bootstrap.servers": kafka.brokers, "group.id": "group"})
-    try:
-        committed = consumer.committed([TopicPartition(FRAMES, 0), TopicPartition(FRAMES, 1)], timeout=10)
-    finally:
-        consumer.close()
-    assert [place.offset for place in committed] == [3, 5]
+    assert commits.offsets([0, 1]) == {0: 3, 1: 5}
+    commits.close()
 
 
 def test_a_topic_that_is_asked_for_is_not_made_by_a_broker_that_makes_topics() -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from pipeline.local.broker import REPLICATED
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.leaders import TRANSACTIONS
 from pipeline.local.ports import listens
-from pipeline.records import OutgoingRecord
+from pipeline.records import ConsumedRecord, OutgoingRecord
 from pipeline.streams.client import LOGGER, Connection
+from pipeline.streams.offsets import LogEnds
 from pipeline.streams.outbox import KafkaOutbox
 from pipeline.streams.producer import FrameProducer
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.topics import TopicAdmin
+from pipeline.streams.writer import RecordWriter
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +103,10 @@ class Writers:
     def read(self) -> list[bytes | None]:
         """Every record that is committed."""
         return [record.value for record in self._reader.read_to(self._reader.ends(), TAKE_OVER_SECONDS)]
+
+    def poll(self) -> list[ConsumedRecord]:
+        """Further records, as they come."""
+        return self._reader.poll(0.1)
 
     def close(self) -> None:
         for each in (self._frames, self._outbox, self._reader):
@@ -217,6 +224,51 @@ def test_a_paused_leader_is_taken_over_from_and_follows_when_it_goes_on(
     writers.write("with it")
     whole()
     assert writers.read() == writers.acknowledged
+
+
+def test_a_reader_goes_on_while_the_leader_that_it_reads_from_stands_still(
+    cluster: LocalKafka, topic: str, writers: Writers, whole: Callable[[], None], eventually: Eventually
+) -> None:
+    """Its connection stays open and says nothing, and the request on its way is given up for another leader's."""
+    writers.write("before")
+    assert writers.read() == writers.acknowledged
+    leader = cluster.leader_of(topic, 0)
+    assert leader is not None
+    cluster.pause(leader)
+    eventually(lambda: cluster.leader_of(topic, 0) in NODES - {leader}, "another leader", TAKE_OVER_SECONDS)
+    write_elsewhere(cluster, topic, b"meanwhile")
+    eventually(
+        lambda: b"meanwhile" in [record.value for record in writers.poll()], "the record to be read", TAKE_OVER_SECONDS
+    )
+    cluster.resume(leader)
+    whole()
+
+
+def write_elsewhere(cluster: LocalKafka, topic: str, value: bytes) -> int:
+    """Have a writer that knows nothing of a paused node write a record; its offset."""
+    writer = RecordWriter(Connection(",".join(node.address for node in cluster.nodes.values() if node.serves())))
+    try:
+        return writer.write([OutgoingRecord(topic, b"camera", value, partition=0)])[topic, 0]
+    finally:
+        writer.close()
+
+
+def test_the_end_of_a_log_is_not_what_a_leader_of_the_past_takes_it_for(
+    cluster: LocalKafka, topic: str, writers: Writers, whole: Callable[[], None], eventually: Eventually
+) -> None:
+    """It goes on with the questions that it was asked while it stood still, before it hears that another leads."""
+    writers.write("before")
+    leader = cluster.leader_of(topic, 0)
+    assert leader is not None
+    cluster.pause(leader)
+    eventually(lambda: cluster.leader_of(topic, 0) in NODES - {leader}, "another leader", TAKE_OVER_SECONDS)
+    last = write_elsewhere(cluster, topic, b"meanwhile")
+    asking = Connection(cluster.nodes[leader].address)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: LogEnds(asking, topic).confirmed([0]))
+        cluster.resume(leader)
+        assert answer.result(2 * TAKE_OVER_SECONDS) == {0: last + 1}
+    whole()
 
 
 PARENT = """

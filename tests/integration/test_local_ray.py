@@ -16,6 +16,7 @@ from pipeline.local.guard import descendants
 from pipeline.local.machine import tree_pss
 from pipeline.local.ports import listens
 from pipeline.local.ray import LocalRay
+from pipeline.local.ray_node import RayNode
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +25,9 @@ Eventually = Callable[..., None]
 RAY_DEFAULT = Path("/tmp/ray")
 """Where Ray would put its session if it were not told; somebody else's may have left some."""
 SESSIONS_OF_OTHERS = set(RAY_DEFAULT.glob("session_*"))
+
+ORPHAN_SECONDS = 30.0
+"""In which an actor has to be gone whose raylet is."""
 
 DRIVER = """
 import json, os, sys
@@ -40,11 +44,23 @@ print(json.dumps({"actor": pid, "mark": mark, "ip": ray.util.get_node_ip_address
 """
 
 
-def drive(address: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+SEATED = """
+import os, sys
+import ray
+ray.init(address=sys.argv[1], namespace="test", configure_logging=False, log_to_driver=False)
+@ray.remote
+class Seated:
+    def pid(self):
+        return os.getpid()
+print(ray.get(Seated.options(lifetime="detached", resources={"seat": 1}).remote().pid.remote(), timeout=60))
+"""
+
+
+def drive(address: str, environment: Mapping[str, str], script: str = DRIVER) -> "subprocess.CompletedProcess[str]":
     """Run a driver in a process of its own: Ray reads token and switches when it is imported."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.run(
-        [sys.executable, "-c", DRIVER, address],
+        [sys.executable, "-c", script, address],
         env={**ours, **environment},
         capture_output=True,
         text=True,
@@ -111,6 +127,25 @@ def test_an_actor_runs_with_the_environment_that_was_given(cluster: LocalRay) ->
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("ending", ["kill", "kill_raylet"])
+def test_a_further_node_dies_with_its_actors_and_without_the_head(
+    cluster: LocalRay, eventually: Eventually, ending: str
+) -> None:
+    """An actor whose raylet alone was killed ends itself; nobody told it to."""
+    with RayNode(cluster, cpus=1, resources={"seat": 1}) as node:
+        done = drive(cluster.address, cluster.environment, SEATED)
+        assert done.returncode == 0, done.stderr
+        actor = int(done.stdout)
+        assert actor in node.pids
+        pids = node.pids
+        getattr(node, ending)()
+        eventually(lambda: not alive(actor), "the end of the actor", ORPHAN_SECONDS)
+        assert not node.alive()
+    assert not any(alive(pid) for pid in pids)
+    assert not node.folder.exists()
+    assert cluster.alive()
+
+
 def test_a_dead_raylet_is_seen_and_stop_leaves_nothing(cluster: LocalRay, eventually: Eventually) -> None:
     """The detached actor, which outlived its driver, goes as well; so do ports, files and shared memory."""
     below = descendants(cluster.guard_pid)
@@ -129,6 +164,7 @@ def test_a_dead_raylet_is_seen_and_stop_leaves_nothing(cluster: LocalRay, eventu
 PARENT = """
 import time
 from pipeline.local.ray import LocalRay
+from pipeline.local.ray_node import RayNode
 with LocalRay(cpus=1) as cluster:
     print(cluster.guard_pid, cluster.folder, flush=True)
     time.sleep(300)

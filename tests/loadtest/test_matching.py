@@ -10,7 +10,9 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from loadtest import matching
-from loadtest.matching import KINDS, SGEMM, THREAD_VARIABLES, Built, Figure, Report, Sharded, best, main, multiply, show
+from loadtest.matching import THREAD_VARIABLES, best, main, multiply
+from loadtest.matching_figures import MEANINGS, SGEMM, Built, Figure, Report, Sharded, show
+from loadtest.templates import Population
 
 
 def test_truth_and_products_are_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,20 +29,28 @@ def test_the_table_states_the_machine_and_the_shares(capsys: pytest.CaptureFixtu
     """Rates against the matrix product and FAISS as it comes, and shards against one."""
     report = Report(
         "a processor",
+        2,
         "1.15",
         "2.4",
         10,
-        [Figure("shard", 1_000, 32, 5_000.0, 1.25, 7.5, 1.0), Figure(SGEMM, 1_000, 32, 4_000.0, 1.0, 6.0, None)],
-        [Built("shard", 1_000, 0.5, 12.0)],
+        [
+            Figure("hnsw", 1_000, 32, 5_000.0, 1.25, 7.5, 0.987, 0.654),
+            Figure(SGEMM, 1_000, 32, 4_000.0, 1.0, 6.0, None),
+        ],
+        [Built("hnsw", 1_000, 0.5, 12.0, 3.25, 1.75)],
         [Sharded(1_000, 4, 256, 10.0, 11.5, 2.0, same=True)],
     )
     show(report, Console(width=200))
     said = capsys.readouterr().out
     assert "125 %" in said
     assert "7.50" in said
+    assert "0.987" in said
+    assert "0.654" in said
+    assert "3.25" in said
+    assert "1.75" in said
     assert "4 shards 11.5 ms (+15 %)" in said
     assert "same candidates" in said
-    assert "a processor; one thread; faiss 1.15" in said
+    assert "a processor; one thread, 2 to build; faiss 1.15" in said
 
 
 def test_threads_of_blas_have_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +64,7 @@ def test_threads_of_blas_have_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_kind_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A short run over few entries gives every kind at every batch, all of them exact, in the file too."""
+    """A short run over few entries, which are searched exactly, gives every kind at every batch, in the file too."""
     for name in THREAD_VARIABLES:
         monkeypatch.setenv(name, "1")
     app = Typer()
@@ -64,8 +74,37 @@ def test_every_kind_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert result.exit_code == 0, result.output
     report = msgspec.json.decode(file.read_bytes(), type=Report)
     assert {(row.kind, row.batch) for row in report.figures} == {
-        (kind, batch) for kind in KINDS for batch in (1, 32, 256)
+        (kind, batch) for kind in (*MEANINGS, "flat", "hnsw", "ivf-pq-fastscan") for batch in (1, 32, 256)
     }
-    assert {row.recall for row in report.figures if row.kind != SGEMM} == {1.0}
+    measured = [row for row in report.figures if row.kind != SGEMM]
+    assert {recall for row in measured for recall in (row.recall, row.recall_non_mated)} == {1.0}
     assert all(row.per_second > 0 for row in report.figures)
     assert [each.same for each in report.sharded] == [True]
+
+
+@pytest.mark.parametrize(("kind", "said"), [("annoy", "no kind of index"), ("cagra", "cannot be measured")])
+def test_kinds_that_cannot_be_measured_are_refused(kind: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is built."""
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")
+    app = Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app, ["--rows", "300", "--index", kind], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_templates_lie_in_groups_and_probes_near_their_own() -> None:
+    """Unit vectors; a probe's own template is far above the others."""
+    people = Population(3)
+    templates = people.templates(2_000)
+    probes = people.probes(templates, 200)
+    assert np.allclose(np.linalg.norm(templates, axis=1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(probes, axis=1), 1, atol=1e-5)
+    products = probes @ templates.T
+    highest = np.sort(products, axis=1)
+    assert 0.7 < highest[:, -1].mean() < 0.8
+    assert highest[:, -2].mean() < 0.6
+    own = np.corrcoef(templates, rowvar=False)
+    assert np.linalg.eigvalsh(own)[-1] > 2  # evenly drawn directions have none that stands out
+    assert np.array_equal(Population(3).templates(2_000), templates)

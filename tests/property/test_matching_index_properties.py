@@ -1,5 +1,6 @@
 """Whatever the watchlist's history, shards and merge find what a plain dict and a sort find."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.merge import merge
 from pipeline.core.sharding import shard_of
+from pipeline.matching.approximate import ApproximateIndex
 from pipeline.matching.index import GRACE_NS, InnerProductIndex
+from pipeline.matching.kinds import build_hnsw, build_ivf_pq_fastscan
+from pipeline.matching.selection import Kind, Selector, Templates
 from pipeline.matching.shard import FaissShard
 from pipeline.records import Candidate, Probes, WatchlistEntry
 from pipeline.testing.oracle import BruteForceIndex
@@ -81,10 +85,15 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = InnerProductIndex(D, block_rows=8)
+        self.index = self.empty()
         self.model = BruteForceIndex()
         self.now = 0
         self.version = 0
+
+    @staticmethod
+    def empty() -> InnerProductIndex:
+        """The index that goes through it."""
+        return InnerProductIndex(D, block_rows=8)
 
     @rule(changes=st.lists(st.tuples(NAMES, st.integers(0, 23), st.none() | st.integers(0, 40)), max_size=30))
     def put(self, changes: list[tuple[str, int, int | None]]) -> None:
@@ -148,3 +157,56 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+
+
+class ApproximateHistories(Histories):
+    """The same with a selector, built at any moment; it proposes so many of these few rows that it misses none."""
+
+    index: ApproximateIndex
+
+    @staticmethod
+    def empty() -> InnerProductIndex:
+        """A selector over five rows and more, which is due a second after a removal."""
+        return ApproximateIndex(D, Kind(build_hnsw, least_rows=5), rebuild_seconds=1.0, block_rows=8)
+
+    @rule()
+    def build(self) -> None:
+        """Have it built over all rows that are there."""
+        self.index.rebuild()
+
+    @rule()
+    def let_a_build_end(self) -> None:
+        """Take over one that `sweep` began."""
+        if self.index._build is not None:
+            self.index._build.wait()
+            self.index.sweep(self.now)
+
+    @invariant()
+    def covers_no_more_than_there_was(self) -> None:
+        """After a build that nothing interrupted, the selector knows the entries that are there and no other."""
+        if self.index.settled:
+            assert self.index.covered <= len(self.model.entries)
+
+
+TestApproximateHistories = ApproximateHistories.TestCase
+TestApproximateHistories.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), build=st.sampled_from([build_hnsw, build_ivf_pq_fastscan]), k=st.integers(1, 12))
+def test_scores_are_exact_whatever_was_missed(seed: int, build: Callable[[Templates, int], Selector], k: int) -> None:
+    """Candidates of any kind are in order, have the scores of an exact search, and there are as many."""
+    watchlist = [WatchlistEntry(f"p{number}", template) for number, template in enumerate(units(seed, 700))]
+    index = ApproximateIndex(D, Kind(build, least_rows=500), block_rows=256)
+    for entry in watchlist:
+        index.put(entry)
+    index.publish(1)
+    index.rebuild()
+    assert index.covered == len(watchlist)
+    probes = Probes(units(seed + 1, 9), np.zeros(9, np.int64))
+    oracle = BruteForceIndex(watchlist, version=1)
+    for template, found in zip(probes.templates, FaissShard(0, index).search(probes, k).candidates, strict=True):
+        scores = {each.entry: each.score for each in oracle.ranking(template.astype(np.float64), 0)}
+        assert len(found) == k
+        assert all(abs(candidate.score - scores[candidate.entry]) < TOLERANCE for candidate in found)
+        assert all((-one.score, one.entry) < (-other.score, other.entry) for one, other in pairwise(found))

@@ -209,6 +209,23 @@ def test_a_drain_that_did_not_end_in_time_is_the_runs_failure(
     assert run.receipts == []
 
 
+def test_a_supervisor_that_came_back_a_moment_ago_drains_what_its_predecessor_has_left(
+    run: MemoryRun, ray: RayInProcess, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has not heard of its worker yet, that one holds frames, and commits them."""
+    make = plan(lambda slot: parts(run.unstarted(slot)))
+    ray.remote(VisionWorker).options(name="worker-0").remote(0, make.make_worker, LEASE_SECONDS)
+    (worker,) = ray.made
+    eventually(lambda: worker.status().state == "running")
+    monkeypatch.setattr(supervisor, "TEND_SECONDS", 3600.0)
+    made = started(ray, make)
+    run.send(1)
+    ended = final(made.stop(10.0))
+    assert [each.state for each in ended.workers] == ["stopped"]
+    assert ended.failure == ""
+    assert "worker-0" not in ray.actors
+
+
 class Roomless(RayInProcess):
     """A Ray that has room for the supervisor alone: an actor beyond it stays to be started, and answers nothing."""
 
@@ -280,6 +297,7 @@ class Topic:
     """A watchlist topic without a record, and what is made of it: feed and view in one."""
 
     version = entries = malformed = 0
+    settled = True
 
     def poll(self, timeout: float) -> list[ConsumedRecord]:
         """See the feed."""

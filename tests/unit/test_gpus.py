@@ -6,9 +6,16 @@ import torch
 from pipeline.errors import SettingsError
 from pipeline.runtime import services
 from pipeline.runtime.composition import device_of, run_plan
-from pipeline.runtime.gpus import VISIBLE, gpu_share, local_gpus, machine_gpus
+from pipeline.runtime.gpus import (
+    SEARCH_SHARE,
+    VISIBLE,
+    gpu_share,
+    local_gpus,
+    machine_gpus,
+    search_gpu_share,
+)
 from pipeline.runtime.services import services as started
-from pipeline.runtime.settings import Kafka, Run, Settings, Vision
+from pipeline.runtime.settings import Kafka, Matching, Run, Settings, Vision
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +79,31 @@ def test_a_gpu_that_nobody_has_is_said_at_once(device: str) -> None:
         local_gpus(device, lambda: 0)
     with pytest.raises(SettingsError, match=rf"vision\.device is {device}, but Ray has no GPU"):
         share(device, 1, 0)
+
+
+@pytest.mark.parametrize(("device", "gpus", "worker"), [("auto", 1, 0.49), ("cpu", 1, 0.0), ("cuda", 4, 0.99)])
+def test_shards_that_search_on_a_gpu_have_room_beside_the_workers(device: str, gpus: int, worker: float) -> None:
+    """Ray shows a GPU only to who asks for one, and workers would take all there is."""
+    matching = Matching(index="gpu-flat", shards=2)
+    settings = Settings(kafka=Kafka(brokers="kafka:9092"), vision=Vision(device=device), matching=matching)
+    plan = run_plan(settings, "run", gpus=gpus)
+    assert plan.shard_options == {"num_gpus": 0.01}
+    assert plan.worker_options == ({"num_gpus": worker} if worker else {})
+    assert run_plan(Settings(kafka=Kafka(brokers="kafka:9092")), "run", gpus=gpus).shard_options == {}
+
+
+def test_shards_without_a_gpu_to_search_on_are_never_started() -> None:
+    """Neither where there is none nor where there are too few, and the line names the setting."""
+    with pytest.raises(
+        SettingsError, match=r"^matching\.index is cagra, but Ray has no GPU; set it to flat, hnsw or ivf"
+    ):
+        search_gpu_share("cagra", True, 2, 0, grows=False)
+    with pytest.raises(SettingsError, match=r"60 replicas of shards are too many for 1 GPU\(s\).*matching\.replicas"):
+        search_gpu_share("cagra", True, 60, 1, grows=False)
+    assert search_gpu_share("cagra", True, 60, 0, grows=True) == SEARCH_SHARE
+    assert search_gpu_share("hnsw", False, 60, 0, grows=False) == 0
+    with pytest.raises(SettingsError, match=r"vision\.gpu_share=0\.5 leaves room for 1 workers"):
+        gpu_share("cuda", 0.5, 2, 1, grows=False, searching=2)
 
 
 def test_a_gpu_that_is_named_is_the_only_one_that_ray_sees(monkeypatch: pytest.MonkeyPatch) -> None:

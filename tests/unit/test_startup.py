@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.actors.watchlist_shard import ShardStatus
 from pipeline.errors import ClusterError
 from pipeline.runtime.startup import StartLimit, awaited_processes, listed
 
@@ -44,13 +45,29 @@ def test_awaited_are_the_processes_that_are_not_up() -> None:
             SimpleNamespace(slot=0, state="running", failure=""),
             SimpleNamespace(slot=1, state="failed", failure="BrokerError: gone"),
         ],
-        shards=[SimpleNamespace(name="shard-0.1", state="starting", failure="")],
+        shards=[SimpleNamespace(name="shard-0.1", state="starting", failure="", news="starting, 7 of 9 records read")],
         awaited=2,
     )
     awaited = awaited_processes(status)  # type: ignore[arg-type]  # what is looked at of a status
     assert listed(awaited) == (
-        "worker-1 (BrokerError: gone), shard-0.1 (starting), workers and shards (2 have not answered yet)"
+        "worker-1 (BrokerError: gone), shard-0.1 (starting, 7 of 9 records read), "
+        "workers and shards (2 have not answered yet)"
     )
     status.workers[1].state = status.shards[0].state = "running"
     status.awaited = 0
     assert awaited_processes(status) == {}  # type: ignore[arg-type]  # as above
+
+
+def shard(**said: object) -> ShardStatus:
+    """What a replica of a shard says of itself."""
+    nothing = dict.fromkeys(("failure", "node", "node_id"), "")
+    numbers = dict.fromkeys(("shard", "replica", "pid", "failure_exit_code", "metrics_port", "entries", "malformed"), 0)
+    return ShardStatus(**{"name": "shard-0", "recoverable": False, "version": 0} | nothing | numbers | said)
+
+
+def test_a_shard_that_starts_says_how_far_it_has_read() -> None:
+    """So a long watchlist gets on, and is waited for; whoever looks on sees it."""
+    assert shard(state="starting").news == "starting"
+    assert shard(state="starting", version=249_999, end=1_000_000).news == "starting, 250,000 of 1,000,000 records read"
+    assert shard(state="starting", version=1_000_003, end=1_000_000).news.startswith("starting, 1,000,000 of")
+    assert shard(state="running", version=9, end=10).news == "running"

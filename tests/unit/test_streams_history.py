@@ -32,7 +32,7 @@ class PlayedTopic:
         """In place of TopicReader."""
         return self
 
-    def now(self, partitions: Sequence[int]) -> dict[int, int]:
+    def confirmed(self, partitions: Sequence[int]) -> dict[int, int]:
         """See LogEnds."""
         return {number: len(self.logs[number]) for number in partitions}
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from pipeline.errors import ModelError, ResourceError
+from pipeline.errors import ModelError, ResourceError, SettingsError
 from pipeline.runtime import training
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.training import Plan
-from pipeline.vision.backbones import backbone_network
+from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
+from pipeline.vision.training.distillation import DistillationPlan
 from pipeline.vision.weights import OperatingPoint, load_manifest, load_weights
 
 POINT = OperatingPoint(threshold=0.5, gallery=200, target_fpir=1 / 4000, faces=40_000, command="lamppost train")
@@ -115,3 +117,36 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     with pytest.raises(ResourceError, match=r"taken cannot be written .*--out"):
         training.train(Settings(), Plan("detector", tmp_path / "taken"), nothing)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_distilled_embedder_has_the_shipped_one_for_a_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest tells how to make it again."""
+    taught: list[tuple[str, dict[str, torch.Tensor]]] = []
+
+    def distil(plan: DistillationPlan, teacher: nn.Module, *_: Any, backbone: Backbone, **__: Any) -> dict[str, Any]:
+        taught.append((plan.teacher, teacher.state_dict()))
+        return backbone_network(backbone).state_dict()
+
+    monkeypatch.setattr(training, "distil_embedder", distil)
+    commands: list[str] = []
+
+    def choose(*_: Any, command: str, **__: Any) -> OperatingPoint:
+        commands.append(command)
+        return POINT
+
+    monkeypatch.setattr(training, "choose_operating_point", choose)
+    training.train(Settings(), Plan("embedder", tmp_path, seed=3, backbone="resnet50", distil=True), nothing)
+    shipped = load_weights("embedder")
+    ((version, tensors),) = taught
+    assert version == shipped.version
+    assert all(torch.equal(tensors[name], each) for name, each in shipped.tensors.items())
+    assert commands == ["lamppost train embedder --backbone resnet50 --distil --seed 3"]
+
+
+def test_a_detector_is_not_distilled(tmp_path: Path) -> None:
+    """There is no larger one."""
+    with pytest.raises(SettingsError, match="--distil is for the embedder"):
+        training.train(Settings(), Plan("detector", tmp_path, distil=True), nothing)

@@ -11,6 +11,7 @@ from pipeline.errors import ModelError
 from pipeline.vision.backbones import backbone_network
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.resnet50 import ResNet50
+from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
 from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
 from pipeline.vision.weights import load_weights
 
@@ -62,6 +63,33 @@ def test_a_small_step_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert np.isfinite(losses).all()
     assert not torch.equal(before, after["stem.0.weight"])
     assert (tmp_path / "embedder-resnet50.pt").exists()
+
+
+def test_a_distilled_network_comes_nearer_to_its_teacher_and_resumes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a narrow one of this kind, first on crops of half the size; a finished training is not done again."""
+    monkeypatch.setattr("pipeline.vision.training.distillation.backbone_network", lambda _: ResNet50(width=8))
+    weights = load_weights("embedder")
+    teacher = backbone_network("compact")
+    teacher.load_state_dict(weights.tensors)
+    plan = DistillationPlan(weights.version, people=128, steps=6, half_size_share=0.5, learning_rate=3e-3)
+    losses: list[float] = []
+
+    def progress(stage: str, done: int, total: int, loss: float) -> None:
+        if stage == "train":
+            losses.append(loss)
+            if len(losses) == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil_embedder(plan, teacher, tmp_path, checkpoint_every=3, validated=8, progress=progress)
+    first = distil_embedder(plan, teacher, tmp_path, checkpoint_every=3, validated=8, progress=progress)
+    assert len(losses) == 4 + 3, "it went on from its checkpoint"
+    assert losses[-1] < losses[0]
+    again = distil_embedder(plan, teacher, tmp_path, checkpoint_every=3, validated=8, progress=progress)
+    assert len(losses) == 7
+    assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_weights_of_the_other_backbone_are_refused(half: bytes) -> None:

@@ -1,14 +1,12 @@
 """Training of the embedder: first a contrast within the batch, then softmax over all people with a late margin."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +14,7 @@ from pipeline.synthetic.seeds import Population, person_seed
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.forward import to_input
 from pipeline.vision.networks import EMBEDDING
+from pipeline.vision.training.batches import Batch, Mixture, batches, exposed
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.log import TrainingLog
 from pipeline.vision.training.patches import VIEWS, Patches, load_or_render
@@ -25,7 +24,6 @@ from pipeline.vision.training.validation import Validation
 PEOPLE_PER_BATCH: Final = 64
 VIEWS_PER_PERSON: Final = 4
 BATCH: Final = PEOPLE_PER_BATCH * VIEWS_PER_PERSON
-PREFETCH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +60,6 @@ def margin_loss(embeddings: Tensor, classes: Tensor, labels: Tensor, margin: flo
     cosines = embeddings @ functional.normalize(classes).T
     cosines = cosines - margin * functional.one_hot(labels, len(classes))
     return functional.cross_entropy(scale * cosines, labels)
-
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
-"""Crops uint8[N, 112, 112, 3], their BGR gains float32[N, 3] and their labels int64[N]."""
-
-
-def _batch(patches: Patches, plan: EmbedderPlan, step: int) -> Batch:
-    """Return the batch of a step, a function of the plan's seed and the step."""
-    rng = np.random.default_rng([plan.seed, step])
-    people = rng.choice(plan.people, PEOPLE_PER_BATCH, replace=False)
-    views = np.stack([rng.choice(VIEWS, VIEWS_PER_PERSON, replace=False) for _ in people])
-    indices = (people[:, None] * VIEWS + views).ravel()
-    crops = np.stack([patches.jittered_crop(int(i), rng) for i in indices])
-    # Random gain and colour per picture: exposure and white balance must not identify.
-    gain = rng.uniform(0.75, 1.25, (BATCH, 1)) * rng.uniform(0.94, 1.06, (BATCH, 3))
-    return crops, gain.astype(np.float32), patches.labels[indices]
-
-
-def _batches(patches: Patches, plan: EmbedderPlan, first: int) -> Iterator[Batch]:
-    """Yield the batches from a first step on; two threads decode ahead of the network."""
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [pool.submit(_batch, patches, plan, step) for step in range(first, min(first + PREFETCH, plan.steps))]
-        for step in range(first, plan.steps):
-            batch = ahead.pop(0).result()
-            if step + PREFETCH < plan.steps:
-                ahead.append(pool.submit(_batch, patches, plan, step + PREFETCH))
-            yield batch
-
-
-def _exposed(crops: NDArray[np.uint8], gain: NDArray[np.float32], device: torch.device) -> Tensor:
-    """Return crops under their gains as the network's input."""
-    factor = torch.from_numpy(gain).to(device)[:, :, None, None]
-    return to_input(crops, device).add_(1.0).mul_(factor).sub_(1.0).clamp_(max=1.0)
 
 
 @torch.no_grad()
@@ -151,7 +116,7 @@ class _Trainer:
         crops, gain, classes = batch
         labels = torch.from_numpy(classes).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            raw = self.network(_exposed(crops, gain, self.device))
+            raw = self.network(exposed(crops, gain, self.device))
         embeddings = functional.normalize(raw.float())
         share = self.step / self.plan.steps
         if share < self.plan.contrastive_share:
@@ -201,7 +166,8 @@ def train_embedder(
     log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_tpir")
     log.begin(trainer.step)
     switch = int(np.ceil(plan.contrastive_share * plan.steps))
-    for step, batch in enumerate(_batches(patches, plan, trainer.step), trainer.step):
+    mixture = Mixture(plan.seed, plan.people, PEOPLE_PER_BATCH, VIEWS_PER_PERSON)
+    for step, batch in enumerate(batches(patches, mixture, trainer.step, plan.steps), trainer.step):
         if step == switch:
             trainer.classes.data.copy_(_class_means(trainer.network, patches, plan, trainer.device))
         loss = trainer.update(batch)

@@ -1,6 +1,6 @@
-"""Starts the processes of a Ray head, says where they are, and turns into a process that ends when one of them does.
+"""Starts the processes of a Ray node, says where they are, and turns into a process that ends when one of them does.
 
-Run by its path with one argument, a JSON object of what `Head` holds.
+Run by its path with one argument, a JSON object of what the node holds; with the address of a head it joins that one.
 
 ``ray start`` and ``ray.init`` start four Python processes beside these that nothing here uses: the autoscaler's
 monitor, the log monitor, the dashboard's server, and a driver or a command that waits. Without them a head takes 200 MB
@@ -24,8 +24,8 @@ WATCH: Final = "import os, sys; pids = set(map(int, sys.argv[1:]))\nwhile os.wai
 """Stays until one of the children that are named ends; without Ray's modules, which hold 70 MB."""
 
 
-class Head(Node):
-    """A head node without a dashboard, unless one is wanted."""
+class LeanNode(Node):
+    """A node without a dashboard, unless one is wanted."""
 
     def start_api_server(self, *, include_dashboard: bool | None = None, raise_on_failure: bool = False) -> None:
         """Start the dashboard's server only if it has something to serve; Ray would start it regardless."""
@@ -38,16 +38,18 @@ class Head(Node):
 
 
 def main(specification: str) -> None:
-    """Start the head, write its address and ports to a file, and watch."""
+    """Start the node, write its address and ports to a file, and watch."""
     said: dict[str, Any] = json.loads(specification)
     usage_lib.set_usage_stats_enabled_via_env_var(False)
     parameters = RayParams(
         node_ip_address=HOST,
+        gcs_address=said["head"],
         # 0 is any free one; the default is the same for every Ray of a machine
         dashboard_agent_listen_port=0,
         dashboard_port=0,  # type: ignore[arg-type]  # Ray annotates it as a bool
         num_cpus=said["cpus"],
         num_gpus=said["gpus"],
+        resources=said["resources"],
         object_store_memory=said["object_store_bytes"],
         include_dashboard=said["dashboard"],
         include_log_monitor=said["worker_logs"],
@@ -55,11 +57,18 @@ def main(specification: str) -> None:
         temp_dir=said["folder"],
     )
     # nothing of Ray ends itself with this process: the guard above it ends everything
-    head = Head(parameters, head=True, shutdown_at_exit=False, spawn_reaper=False)
-    pids = head.child_pids()
+    node = LeanNode(parameters, head=not said["head"], shutdown_at_exit=False, spawn_reaper=False)
+    pids = node.child_pids()
     file = Path(said["address_file"])
     part = file.with_suffix(".part")
-    part.write_text(json.dumps({"address": head.gcs_address, "dashboard": head.webui_url, "ports": ports_below(pids)}))
+    told = {
+        "address": node.gcs_address,
+        "dashboard": node.webui_url,
+        "ports": ports_below(pids),
+        "node_id": node.node_id,
+        "pids": pids,
+    }
+    part.write_text(json.dumps(told))
     part.rename(file)
     os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", WATCH, *map(str, pids)])
 
