@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.errors import SettingsError
 from pipeline.matching.approximate import QUIET_NS, ApproximateIndex
 from pipeline.matching.block import MARGIN
 from pipeline.matching.engine import faiss
@@ -361,35 +359,6 @@ def test_templates_are_handed_out_in_chunks_that_are_overwritten() -> None:
     some = templates.sample(50, seed=1)
     assert len(some) == 50
     assert {row.tobytes() for row in some} <= {row.tobytes() for row in everything}
-
-
-@pytest.mark.parametrize("kind", ["gpu-flat", "cagra"])
-def test_a_gpu_index_without_a_gpu_says_what_to_set(
-    kind: str, monkeypatch: pytest.MonkeyPatch, set_faiss: Callable[..., None]
-) -> None:
-    """In one line that names the setting: FAISS for CPUs, FAISS without that index, and a machine without a GPU."""
-    settings = Settings(kafka=Kafka(brokers="kafka:9092"), matching=Matching(index=kind))
-    fix = "otherwise set it to flat, hnsw or ivf-pq-fastscan$"
-    set_faiss()
-    with pytest.raises(SettingsError, match=rf"^matching\.index is {kind}, but the FAISS .* on no GPU.* gpu; {fix}"):
-        index_of(settings, D)
-    set_faiss(StandardGpuResources=object)
-    with pytest.raises(SettingsError, match=rf"is {kind}, but the FAISS .* is built without GpuIndex\w+; {fix}"):
-        index_of(settings, D)
-    set_faiss(StandardGpuResources=object, GpuIndexFlatIP=object, GpuIndexCagra=object, get_num_gpus=lambda: 0)
-    with pytest.raises(SettingsError, match=rf"is {kind}, but FAISS sees no GPU here; {fix}"):
-        index_of(settings, D)
-
-
-@pytest.fixture
-def set_faiss(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Plays a FAISS with some GPU parts."""
-
-    def play(**parts: object) -> None:
-        module = type("faiss", (), {name: staticmethod(part) for name, part in parts.items()})
-        monkeypatch.setattr("pipeline.matching.gpu.faiss", lambda: module)
-
-    return play
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-pq-fastscan"])
