@@ -5,45 +5,18 @@ import time
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from filled_index import BUILDS, SECOND, D, filled, found, probes, units
 
 from pipeline.matching.approximate import QUIET_NS, ApproximateIndex
 from pipeline.matching.block import MARGIN
 from pipeline.matching.engine import faiss
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.kinds import build_hnsw, build_ivf_pq_fastscan
-from pipeline.matching.selection import CHUNK_ROWS, Kind, Part, Selector, Templates
+from pipeline.matching.selection import CHUNK_ROWS, Kind, Part, Templates
 from pipeline.matching.shard import FaissShard
-from pipeline.records import Candidate, Probes, WatchlistEntry
+from pipeline.records import Candidate, WatchlistEntry
 from pipeline.runtime.settings import Kafka, Matching, Settings
 from pipeline.runtime.shard_factory import index_of
-
-D = 32
-SECOND = 10**9
-BUILDS = {"hnsw": build_hnsw, "ivf-pq-fastscan": build_ivf_pq_fastscan}
-
-
-def units(seed: int, count: int) -> NDArray[np.float32]:
-    """Random directions."""
-    vectors = np.random.default_rng(seed).standard_normal((count, D)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def probes(templates: NDArray[np.float32], capture_ns: int = 0) -> Probes:
-    """Faces that look exactly like these."""
-    return Probes(templates.copy(), np.full(len(templates), capture_ns))
-
-
-def filled(index: InnerProductIndex, templates: NDArray[np.float32], first: int = 0, prefix: str = "p") -> None:
-    """Add an entry for each template and make them visible."""
-    for number, template in enumerate(templates, first):
-        index.put(WatchlistEntry(f"{prefix}{number}", template, f"case/{number}"))
-    index.publish(index.latest.version + 1)
-
-
-def found(index: InnerProductIndex, asked: Probes, k: int = 3) -> list[tuple[Candidate, ...]]:
-    """The candidates of a search now."""
-    return list(FaissShard(0, index).search(asked, k).candidates)
 
 
 @pytest.fixture(params=BUILDS)
@@ -303,19 +276,6 @@ def test_searches_see_whole_versions_while_selectors_come_and_go(kind: Kind) -> 
     for version, (best,) in replies.items():
         assert (best.entry, best.version) == ("ab"[version % 2], version)
         assert best.score > 0.999
-
-
-def test_a_build_that_fails_is_not_kept_quiet() -> None:
-    """The thread that changes the index hears of it; what searches find is what it was."""
-
-    def broken(templates: Templates, threads: int) -> Selector:
-        raise MemoryError("no room for a graph")
-
-    index = ApproximateIndex(D, Kind(broken, least_rows=10), block_rows=256)
-    filled(index, units(1, 20))
-    with pytest.raises(MemoryError, match="no room"):
-        index.rebuild()
-    assert found(index, probes(units(1, 20)))[4][0].entry == "p4"
 
 
 def test_probe_that_is_no_number_finds_nobody(index: ApproximateIndex) -> None:
