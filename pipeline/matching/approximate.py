@@ -9,6 +9,7 @@ the next one takes its place.
 import logging
 import os
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -275,4 +276,5 @@ class _Build:
             selector = self._kind.build(self._templates, self._threads)
             self._cover = Cover(selector, self._templates.parts, list(self._bounds.values()))
         except BaseException as error:  # noqa: BLE001  # raised by result(), in the thread that changes the index
+            traceback.clear_frames(error.__traceback__)  # of what was built so far, which may fill the memory
             self._failure = error

@@ -1,6 +1,7 @@
 """An index with a selector through what days bring: equal entries, churn, builds that fail, clocks that step."""
 
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_a_build_without_room_is_tried_again(caplog: pytest.LogCaptureFixture) -
         if index._build is not None:
             index._build.wait()
     assert (index.covered, index.settled) == (19, True)
+
+
+def test_a_build_without_room_leaves_nothing_behind() -> None:
+    """Once it has failed, so that the next one has the room; nothing waits for Python's collector."""
+    built: list[weakref.ref[NDArray[np.float32]]] = []
+
+    def build(templates: Templates, threads: int) -> Selector:
+        half = np.ones((len(templates) // 2, templates.dimension * threads), np.float32)
+        built.append(weakref.ref(half))
+        raise MemoryError("no room for the other half")
+
+    index = ApproximateIndex(D, Kind(build, least_rows=10))
+    filled(index, units(1, 20))
+    index.sweep(0)
+    index.sweep(QUIET_NS)
+    assert index._build is not None
+    index._build.wait()
+    assert built[0]() is None
 
 
 def test_a_build_that_fails_otherwise_is_not_kept_quiet() -> None:
