@@ -107,7 +107,7 @@ class ShardStatus(msgspec.Struct, frozen=True):
     malformed: int
     """Records of this shard that were no entry; each took away what its key stood for."""
     settled: bool = True
-    """Whether the index is built over the entries and holds no copy of a removed one; always with `flat`."""
+    """Whether the index is built over the entries and holds no copy of a removed one."""
     end: int = 0
     """Where the topic ended when the shard began to read it; 0 until then."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import Verbose, examples
+from pipeline.cli.options import SettingsFile, Verbose, examples, settings_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +49,8 @@ def evaluate(
         str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
     ] = "fp32",
     weights: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Networks that training wrote, not the shipped ones.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Networks that training wrote; those of vision.weights, or shipped."),
     ] = None,
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Control: compare each mated search with somebody else's entry.")
@@ -57,6 +58,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where scores, tables and plots go.")] = Path(
         "evaluation"
     ),
+    settings_file: SettingsFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Measure FPIR, TPIR and the threshold for a target, with intervals, on people who do not exist.
@@ -65,6 +67,7 @@ def evaluate(
     came within working distance (40 px, 30° of yaw, a quarter hidden); every pass of anybody else counts.
     Galleries are kept in the user's cache, and an interrupted command goes on where it was.
     """
+    settings = settings_of(settings_file, weights=("vision.weights", weights))
     from pipeline.cli.progress import stage_progress
     from pipeline.runtime import evaluation as job
 
@@ -80,7 +83,7 @@ def evaluate(
         pictures=pictures,
         processes=_cores() if processes is None else processes,
         precision=precision,
-        weights=weights,
+        weights=settings.vision.weights,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )

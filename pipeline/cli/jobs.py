@@ -199,7 +199,7 @@ def train(
     ] = Backbone.COMPACT,
     distil: Annotated[
         bool,
-        typer.Option("--distil", help="Have the embedder repeat the shipped one's templates: a tenth of the work."),
+        typer.Option("--distil", help="Have resnet50 repeat the shipped embedder's templates: a tenth of the work."),
     ] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     settings_file: SettingsFile = None,

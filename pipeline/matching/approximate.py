@@ -6,8 +6,10 @@ are searched exactly beside it. A removed row is hidden and overwritten at once,
 the next one takes its place.
 """
 
+import logging
 import os
 import threading
+import traceback
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +30,10 @@ QUIET_NS: Final = 10**9
 """A watchlist that did not change for as long has probably been loaded, and one build takes in all of it."""
 NICENESS: Final = 10
 """Of the threads that build, so that searches go first where both want a core."""
+NO_ROOM: Final = (MemoryError, RuntimeError)
+"""What a build raises that memory, the machine's or a GPU's, does not suffice for; RuntimeError is FAISS's."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class ApproximateIndex(InnerProductIndex):
         self._waiting_since_ns: int | None = None
         self._seen_moment = 0
         self._changed_ns = 0
+        self._retry_ns: int | None = None
+        """When a build may begin after one that failed."""
 
     @property
     def covered(self) -> int:
@@ -72,8 +80,8 @@ class ApproximateIndex(InnerProductIndex):
 
     @property
     def settled(self) -> bool:
-        """Whether no row waits for a build, is being built over, or lies in a selector though it was removed."""
-        return not (self._build or self._stale or self._replaced or self._many_beside())
+        """Whether no row waits for a build or is being built over, and nothing of a removed template is left."""
+        return super().settled and not (self._build or self._stale or self._replaced or self._many_beside())
 
     def remove(self, entry: str) -> bool:
         """Hide an entry from the next `publish` on; returns whether it was there."""
@@ -91,22 +99,37 @@ class ApproximateIndex(InnerProductIndex):
     def sweep(self, now_ns: int) -> int:
         """Do what `InnerProductIndex.sweep` does, take over a selector that is built, and begin to build one if due.
 
-        Raises what the build raised.
+        A build that memory does not suffice for leaves the selector before it in its place, and the next one waits
+        `rebuild_seconds`; raises what else a build raised.
         """
         removed = super().sweep(now_ns)
         if self._build is not None and not self._build.running:
-            self._take_over(self._build)
+            try:
+                self._take_over(self._build)
+            except NO_ROOM as error:
+                self._retry_ns = now_ns + self._rebuild_ns
+                _log.warning(
+                    "the index of %d entries could not be built (%s: %s); they are searched all the same, and the next "
+                    "build begins in %g s", len(self._places), type(error).__name__, error, self._rebuild_ns / 1e9,
+                )  # fmt: skip
         self._blocks = [block for block in self._blocks if block.live or not block.full]
-        if self._build is None and self._cover is None:
-            self._empty_a_sparse_block()
-        if self._build is None and self._build_due(now_ns):
-            self._begin()
+        if self._build is None:
+            due = self._build_due(now_ns)
+            # one block in each sweep, since additions wait meanwhile
+            emptied = (due or self._cover is None) and self._empty_a_sparse_block()
+            if due and not emptied:
+                self._begin()
         self._wipe_replaced()
         return removed
 
     def rebuild(self) -> None:
-        """Build a selector over all rows now and wait for it, for a benchmark or a test; `publish` before."""
+        """Build a selector over all rows now and wait for it, for a benchmark or a test; `publish` before.
+
+        Raises what the build raised.
+        """
         if self._build is None:
+            while self._empty_a_sparse_block():
+                pass
             self._begin()
         if self._build is not None:
             self._build.wait()
@@ -136,10 +159,6 @@ class ApproximateIndex(InnerProductIndex):
                 ranked[place] = exact
         return ranked
 
-    def _new_block(self) -> Block:
-        # a selector knows rows by their numbers, so these are not given to others
-        return Block(self._block_rows, self._dimension, reuse=False)
-
     def _in_a_selector(self, place: Place) -> bool:
         bounds = [each.bound(place.block) for each in (self._cover, self._build) if each is not None]
         return any(place.row < bound for bound in bounds)
@@ -154,28 +173,38 @@ class ApproximateIndex(InnerProductIndex):
     def _build_due(self, now_ns: int) -> bool:
         if self._seen_moment != self._snapshot.moment:
             self._seen_moment, self._changed_ns = self._snapshot.moment, now_ns
+        # the clock may have been set back
+        self._changed_ns = min(self._changed_ns, now_ns)
+        if self._retry_ns is not None:
+            self._retry_ns = min(self._retry_ns, now_ns + self._rebuild_ns)
+            return now_ns >= self._retry_ns
         many = self._many_beside()
         if not many and not self._stale:
             self._waiting_since_ns = None
             return False
-        if self._waiting_since_ns is None:
-            self._waiting_since_ns = now_ns
+        self._waiting_since_ns = now_ns if self._waiting_since_ns is None else min(self._waiting_since_ns, now_ns)
         quiet = many and now_ns - self._changed_ns >= QUIET_NS
         return quiet or now_ns - self._waiting_since_ns >= self._rebuild_ns
 
     def _begin(self) -> None:
-        self._empty_a_sparse_block()
         parts = [Part(block, block.alive()) for block in self._blocks]
         templates = Templates(parts, self._dimension)
-        self._stale, self._waiting_since_ns = False, None
         if len(templates) >= self._kind.least_rows:
+            for block in self._blocks:
+                block.pin()  # a selector knows rows by their numbers
             self._build = _Build(self._kind, templates, self._build_threads)
         elif self._cover is not None:
             self._replace(None)
+        self._stale, self._waiting_since_ns, self._retry_ns = False, None, None
 
     def _take_over(self, build: "_Build") -> None:
-        self._build = None
-        self._replace(build.result())
+        try:
+            self._replace(build.result())
+        except BaseException:
+            self._stale = True
+            raise
+        finally:
+            self._build = None
 
     def _replace(self, cover: Cover | None) -> None:
         before, self._cover = self._cover, cover
@@ -188,10 +217,10 @@ class ApproximateIndex(InnerProductIndex):
         while self._replaced and self._replaced[0][0] <= oldest:
             self._replaced.popleft()[1].wipe()
 
-    def _empty_a_sparse_block(self) -> None:
+    def _empty_a_sparse_block(self) -> bool:
         """Write the entries of the emptiest full block anew, if rows that are not used again are most of it.
 
-        One at a time, since additions wait meanwhile.
+        Returns whether there was one.
         """
         sparse = [block for block in self._blocks if block.full and block.live < self._block_rows // 2]
         for block in sorted(sparse, key=lambda each: each.live):
@@ -201,8 +230,10 @@ class ApproximateIndex(InnerProductIndex):
             for row in rows:
                 self.put(block.entry_at(row))
             self.publish(self._snapshot.version)
+            self._seen_moment = self._snapshot.moment  # to whoever searches nothing changed
             self._overwrite_dead()
-            return
+            return True
+        return False
 
 
 class _Build:
@@ -245,4 +276,5 @@ class _Build:
             selector = self._kind.build(self._templates, self._threads)
             self._cover = Cover(selector, self._templates.parts, list(self._bounds.values()))
         except BaseException as error:  # noqa: BLE001  # raised by result(), in the thread that changes the index
+            traceback.clear_frames(error.__traceback__)  # of what was built so far, which may fill the memory
             self._failure = error

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.matching.engine import TILES_FROM_PROBES, nearest
 from pipeline.matching.microkernel import LANES, ROWS
-from pipeline.matching.scores import inner_products
+from pipeline.matching.scores import inner_products, kth_best
 from pipeline.matching.topk import all_products
 from pipeline.records import Probes, WatchlistEntry
 
@@ -40,9 +40,8 @@ class Block:
     a search may see never changes under it; what it may not see may change while a search reads it, and is dropped.
     """
 
-    def __init__(self, rows: int, dimension: int, *, reuse: bool = True) -> None:
-        """`reuse`: write new entries into overwritten rows; without, a row keeps its number's meaning for ever."""
-        self._reuse = reuse
+    def __init__(self, rows: int, dimension: int) -> None:
+        self._pinned = False
         self.live = 0
         """Rows that are written and not overwritten."""
         self.templates: NDArray[np.float32] = np.zeros((rows, dimension), np.float32)
@@ -64,6 +63,11 @@ class Block:
     def top(self) -> int:
         """Rows from here on were never written."""
         return self._top
+
+    def pin(self) -> None:
+        """Write no new entry into an overwritten row any more: a row keeps its number's meaning for ever."""
+        self._pinned = True
+        self._free.clear()
 
     def alive(self) -> NDArray[np.int64]:
         """The rows that no `end` was said of, rising; for the thread that writes."""
@@ -107,7 +111,7 @@ class Block:
         self.entries[row] = self.references[row] = ""
         self._expires_ns[row] = NEVER
         self.live -= 1
-        if self._reuse:
+        if not self._pinned:
             heapq.heappush(self._free, row)
 
     def search(self, probes: Probes, k: int, moment: int, threads: int, begin: int = 0) -> Hits:
@@ -124,7 +128,7 @@ class Block:
         if begin:
             rows[rows >= 0] += begin
         seen = self.seen(rows, probes.capture_ns, moment)
-        kth = self._kth(np.where(seen, products, -np.inf), k)
+        kth = kth_best(np.where(seen, products, -np.inf), k)
         near = seen & (products >= kth[:, None] - self._tolerance)
         hits = Hits(inner_products(probes.templates, self.templates, np.where(near, rows, -1)), rows)
         if fetched < used:
@@ -141,14 +145,6 @@ class Block:
         # Algorithms, 2nd ed., section 3.1): 2 × d × 2^-24, with room for lengths that are not quite 1
         return np.float32(2.2 * int(self.templates.shape[1]) * 2.0**-24)
 
-    @staticmethod
-    def _kth(products: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-        """The `k`-th best product float32[N] of each probe's float32[N,m]; -inf if there are fewer."""
-        if products.shape[1] < k:
-            return np.full(len(products), -np.inf, np.float32)
-        kth: NDArray[np.float32] = np.partition(products, -k, axis=1)[:, -k]
-        return kth
-
     def _scan(self, probes: Probes, places: NDArray[np.int64], k: int, moment: int, hits: Hits, *, begin: int) -> None:
         """Put the best rows of the probes at `places` into `hits`, by looking at every row.
 
@@ -159,7 +155,7 @@ class Block:
         for number, place in enumerate(places):
             seen = np.flatnonzero(self.seen(rows, probes.capture_ns[place, None], moment)[0])
             product = products[number, seen]
-            seen = begin + seen[product >= self._kth(product[None], k) - self._tolerance]
+            seen = begin + seen[product >= kth_best(product[None], k) - self._tolerance]
             scores = inner_products(templates[number, None], self.templates, seen[None])[0]
             best = sorted(range(len(seen)), key=lambda hit: (-scores[hit], self.entries[seen[hit]]))[:k]
             hits.scores[place] = -np.inf

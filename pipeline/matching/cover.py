@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from pipeline.matching.block import MARGIN, Block
 from pipeline.matching.ranking import Found
-from pipeline.matching.scores import inner_products
+from pipeline.matching.scores import inner_products, kth_best
 from pipeline.matching.selection import Part, Selector
 from pipeline.records import Probes
 
 WIDENING: Final = 4
-"""Times as many rows are proposed for a probe that hidden ones stood in the way of, before all are looked at."""
+"""Times as many rows are proposed for a probe, if hidden or equal ones stood in the way, before all are looked at."""
 
 
 class Cover:
@@ -41,7 +41,8 @@ class Cover:
     def search(self, probes: Probes, k: int, moment: int, threads: int) -> tuple[Found, NDArray[np.int64]]:
         """Covered rows for each probe, and the places int64[n] of the probes for which only all rows can tell.
 
-        For these, so many rows that were proposed are removed or expired that others may be hidden behind them.
+        For these, so many rows that were proposed are removed or expired that others may be hidden behind them, or the
+        k-th best scores no more than the last: which of equal rows come first, their entry ids say.
         """
         found, short = self._propose(probes, k, moment, threads, widening=1)
         if not short.size:
@@ -70,7 +71,10 @@ class Cover:
             own = np.where(there & (owners == owner), rows, -1)
             own[~block.seen(own, probes.capture_ns, moment)] = -1
             np.maximum(scores, inner_products(probes.templates, block.templates, own), out=scores)
-        seen = (scores > -np.inf).sum(axis=1)
-        hidden = there.sum(axis=1) - seen
-        short = finite & ((seen < min(k, len(self))) | (hidden > count - wanted))
+        visible = scores > -np.inf
+        proposed, seen = there.sum(axis=1), visible.sum(axis=1)
+        hidden = (proposed - seen) * count > numbers.shape[1] * (count - wanted)
+        # also where fewer than k are visible, since their k-th best is -inf
+        tied = kth_best(scores, k) <= np.where(visible, scores, np.inf).min(axis=1, initial=np.inf)
+        short = finite & (proposed < len(self)) & (hidden | tied)
         return Found(scores, owners, rows), np.flatnonzero(short)

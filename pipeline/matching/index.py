@@ -66,8 +66,8 @@ class InnerProductIndex:
 
     @property
     def settled(self) -> bool:
-        """Whether no change waits for something to be built anew; here nothing is built."""
-        return True
+        """Whether nothing of a removed template is left: its row is overwritten."""
+        return not self._dead
 
     def put(self, entry: WatchlistEntry) -> None:
         """Add an entry, or replace the one of the same id, from the next `publish` on; its template is copied."""
@@ -165,10 +165,7 @@ class InnerProductIndex:
         for block in self._blocks:
             if not block.full:
                 return block
-        block = self._new_block()
+        block = Block(self._block_rows, self._dimension)
         # searches go through the list as it was when they began
         self._blocks = [*self._blocks, block]
         return block
-
-    def _new_block(self) -> Block:
-        return Block(self._block_rows, self._dimension)

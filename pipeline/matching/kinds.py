@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.catalog.indexes import IndexKind
 from pipeline.matching.approximate import ApproximateIndex
 from pipeline.matching.engine import faiss
+from pipeline.matching.equals import Distinct, Groups
 from pipeline.matching.gpu import build_cagra, build_gpu_flat
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.selection import Kind, Selector, Templates
@@ -21,7 +22,7 @@ HNSW_LINKS: Final = 32
 """Links of a node, twice as many on the lowest level."""
 HNSW_BUILD: Final = 64
 """Candidates that are looked at to link a node."""
-HNSW_SEARCH: Final = 256
+HNSW_SEARCH: Final = 128
 """Candidates that are kept in a search, at least."""
 
 IVF_LISTS: Final = 2
@@ -39,10 +40,11 @@ SEED: Final = 1
 
 
 class Hnsw:
-    """A graph of neighbours over copies of the templates."""
+    """A graph of neighbours over copies of the templates, one of those that are equal."""
 
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: Any, groups: Groups) -> None:
         self._index = index
+        self._groups = groups
 
     def propose(self, probes: NDArray[np.float32], count: int, threads: int) -> NDArray[np.int64]:
         """See `Selector`."""
@@ -50,7 +52,7 @@ class Hnsw:
         module.omp_set_num_threads(threads)
         parameters = module.SearchParametersHNSW(efSearch=max(HNSW_SEARCH, count))
         numbers: NDArray[np.int64] = self._index.search(probes, count, params=parameters)[1]
-        return numbers
+        return self._groups.members(numbers, count)
 
     def wipe(self) -> None:
         """See `Selector`."""
@@ -87,9 +89,14 @@ def build_hnsw(templates: Templates, threads: int) -> Selector:
     codes = module.downcast_index(index.storage).codes
     codes.resize(len(templates) * index.storage.sa_code_size())
     codes.resize(0)
-    for chunk in templates.chunks():
-        index.add(chunk)
-    return Hnsw(index)
+    distinct = Distinct(templates)
+    try:
+        for chunk in distinct.chunks():
+            index.add(chunk)
+    except BaseException:
+        _wipe(index.storage)
+        raise
+    return Hnsw(index, distinct.groups())
 
 
 def build_ivf_pq_fastscan(templates: Templates, threads: int) -> Selector:

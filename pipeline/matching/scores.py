@@ -32,3 +32,11 @@ def inner_products(
                     left -= half
                 scores[probe, place] = terms[0]
     return scores
+
+
+def kth_best(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """The `k`-th best float32[N] of each probe's scores or products float32[N,m]; -inf if there are fewer."""
+    if scores.shape[1] < k:
+        return np.full(len(scores), -np.inf, np.float32)
+    kth: NDArray[np.float32] = np.partition(scores, -k, axis=1)[:, -k]
+    return kth

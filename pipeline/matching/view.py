@@ -40,7 +40,7 @@ class WatchlistView:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing waits to be taken into what the index builds, or out of it."""
+        """Whether nothing waits to be built over, and nothing of a removed template is left in the index."""
         return self._index.settled
 
     @property

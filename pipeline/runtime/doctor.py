@@ -13,6 +13,7 @@ from typing import Final
 
 import psutil
 
+from pipeline.catalog.indexes import GPU_INDEXES
 from pipeline.errors import LamppostError
 from pipeline.runtime import doctor_checks as checks
 from pipeline.runtime import doctor_services
@@ -52,6 +53,7 @@ def _machine(settings: Settings) -> list[tuple[str, Callable[[], list[Finding]]]
         ("clock", lambda: [checks.judge_clock(_clock_step(), _synchronised())]),
         ("faiss", lambda: [checks.judge_faiss(_installed())]),
         ("GPU", lambda: [_gpu(settings)]),
+        ("index", lambda: _index(settings)),
         ("weights", lambda: _weights(settings)),
         ("precision", lambda: [_precision(settings)]),
         ("own models", lambda: _own_models(settings)),
@@ -113,6 +115,19 @@ def _gpu(settings: Settings) -> Finding:
     return checks.judge_gpu(
         settings.vision.device, names, driver, any("gpu" in name for name in _installed() & checks.FAISS_DISTRIBUTIONS)
     )
+
+
+def _index(settings: Settings) -> list[Finding]:
+    """Whether a shard here could have the index that is set; nothing for one that needs no GPU."""
+    from pipeline.matching.gpu import lacking  # noqa: PLC0415 - imports numba
+
+    kind = settings.matching.index
+    if kind not in GPU_INDEXES:
+        return []
+    if problem := lacking(GPU_INDEXES[kind]):
+        advice = "otherwise set it to flat, hnsw or ivf-pq-fastscan"
+        return [Finding("index", Status.FAIL, f"matching.index is {kind}, but {problem}", advice)]
+    return [Finding("index", Status.OK, kind)]
 
 
 def _weights(settings: Settings) -> list[Finding]:

@@ -112,7 +112,7 @@ class Matching(Section):
     replicas: Annotated[int, Field(ge=1, le=16)] = 1
     """Processes that hold each shard, on different nodes if there are as many; one that is lost is not missed."""
     index: IndexKind = "flat"
-    """Index of each shard, as docs/matching.md compares them; `gpu-flat` and `cagra` need a GPU."""
+    """Index of each shard, as docs/matching.md compares them; `gpu-flat` and `cagra` need a GPU, `cagra` cuVS too."""
     rebuild_seconds: Positive = 30.0
     """How soon after a removal a kind other than `flat` begins to build the index that does not hold the template."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None

@@ -58,17 +58,19 @@ class Plan(NamedTuple):
     backbone: Backbone = "compact"
     """The embedder's network; a detector has one alone."""
     distil: bool = False
-    """Whether the embedder learns to repeat the templates of the shipped one."""
+    """Whether the large embedder learns to repeat the templates of the shipped one."""
 
 
 def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     """Train one network and return the file of its weights.
 
-    Raises SettingsError if a detector is to be distilled, ResourceError if the folder can't be written, ModelError if
-    its checkpoint belongs to another plan.
+    Raises SettingsError if anything but the large embedder is to be distilled, ResourceError if the folder can't be
+    written, ModelError if its checkpoint belongs to another plan.
     """
     if plan.distil and plan.network != "embedder":
         raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
+    if plan.distil and plan.backbone != "resnet50":
+        raise SettingsError(f"--distil teaches no {plan.backbone} network: leave it out, or add --backbone resnet50")
     device = _device(settings.vision.device)
     if settings.vision.threads is not None:
         torch.set_num_threads(settings.vision.threads)

@@ -407,18 +407,19 @@ def test_removed_template_is_in_no_memory_of_the_shard(
     environment = {"env_vars": {"GLIBC_TUNABLES": OVERWRITING_ALLOCATOR}} if overwriting else {}
     matching = Matching(shards=1, index=kind, rebuild_seconds=REBUILD_SECONDS)
     alone = settings.model_copy(update={"matching": matching})
-    copies = 1 if kind == "flat" else 2
+    copies = EQUALS if kind == "flat" else EQUALS + 1  # a graph has one of those that are equal
     if kind != "flat":
         watchlist.fill(KINDS[kind].least_rows)  # type: ignore[union-attr]  # only flat has none
-    shards.start(0, ShardFactory(alone, shards.run), kind=OpenShard, runtime_env=environment)
-    eventually(lambda: shards.status(0).state == "running", "running", START_SECONDS)
-    sought, memory = gallery(shards, shards=1), ProcessMemory(shards.status(0).pid)
     draw = np.random.default_rng(11)
     secret = draw.normal(size=D).astype(np.float32)
     secret /= np.linalg.norm(secret)
     names = [watchlist.name(number, 0) for number in range(EQUALS)]
     for name in names:
         watchlist.put(name, secret)
+    # before the start: what comes after the others have been built over is too little for another build
+    shards.start(0, ShardFactory(alone, shards.run), kind=OpenShard, runtime_env=environment)
+    eventually(lambda: shards.status(0).state == "running", "running", START_SECONDS)
+    sought, memory = gallery(shards, shards=1), ProcessMemory(shards.status(0).pid)
     eventually(lambda: shards.status(0).entries >= EQUALS, "addition", TAKES_EFFECT_SECONDS)
     near = secret + draw.normal(scale=0.01, size=(32, D)).astype(np.float32)
     near /= np.linalg.norm(near, axis=1)[:, None]
@@ -430,7 +431,7 @@ def test_removed_template_is_in_no_memory_of_the_shard(
         index = shards.told(0, "index_memory")
         return [address for address in memory.copies(secret) if any(address in block for block in index)]
 
-    eventually(lambda: len(indexed()) == copies * EQUALS, "copies in the index", MEMORY_SECONDS)
+    eventually(lambda: len(indexed()) == copies, "copies in the index", MEMORY_SECONDS)
     for name in names:
         watchlist.remove(name)
     eventually(lambda: not indexed(), "removal from the index", MEMORY_SECONDS)

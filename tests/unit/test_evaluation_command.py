@@ -47,6 +47,21 @@ def test_it_prints_rates_with_intervals_and_where_the_files_are(
     ]  # fmt: skip
 
 
+def test_the_networks_are_those_that_are_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The option goes before the setting, in the environment or a file, as with every other command."""
+    file = tmp_path / "lamppost.toml"
+    file.write_text('[vision]\nweights = "/in-the-file"\n')
+    assert run(monkeypatch, "--settings", str(file)) == 7
+    assert "/in-the-file" in capsys.readouterr().err
+    monkeypatch.setenv("LAMPPOST_VISION__WEIGHTS", "/in-the-environment")
+    assert run(monkeypatch, "--settings", str(file)) == 7
+    assert "/in-the-environment" in capsys.readouterr().err
+    assert run(monkeypatch, "--weights", "/as-given") == 7
+    assert "/as-given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -2,50 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from filled_index import BUILDS, SECOND, D, filled, found, probes, units
 
-from pipeline.errors import SettingsError
 from pipeline.matching.approximate import QUIET_NS, ApproximateIndex
 from pipeline.matching.block import MARGIN
 from pipeline.matching.engine import faiss
 from pipeline.matching.index import InnerProductIndex
 from pipeline.matching.kinds import build_hnsw, build_ivf_pq_fastscan
-from pipeline.matching.selection import CHUNK_ROWS, Kind, Part, Selector, Templates
+from pipeline.matching.selection import CHUNK_ROWS, Kind, Part, Templates
 from pipeline.matching.shard import FaissShard
-from pipeline.records import Candidate, Probes, WatchlistEntry
+from pipeline.records import Candidate, WatchlistEntry
 from pipeline.runtime.settings import Kafka, Matching, Settings
 from pipeline.runtime.shard_factory import index_of
-
-D = 32
-SECOND = 10**9
-BUILDS = {"hnsw": build_hnsw, "ivf-pq-fastscan": build_ivf_pq_fastscan}
-
-
-def units(seed: int, count: int) -> NDArray[np.float32]:
-    """Random directions."""
-    vectors = np.random.default_rng(seed).standard_normal((count, D)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def probes(templates: NDArray[np.float32], capture_ns: int = 0) -> Probes:
-    """Faces that look exactly like these."""
-    return Probes(templates.copy(), np.full(len(templates), capture_ns))
-
-
-def filled(index: InnerProductIndex, templates: NDArray[np.float32], first: int = 0, prefix: str = "p") -> None:
-    """Add an entry for each template and make them visible."""
-    for number, template in enumerate(templates, first):
-        index.put(WatchlistEntry(f"{prefix}{number}", template, f"case/{number}"))
-    index.publish(index.latest.version + 1)
-
-
-def found(index: InnerProductIndex, asked: Probes, k: int = 3) -> list[tuple[Candidate, ...]]:
-    """The candidates of a search now."""
-    return list(FaissShard(0, index).search(asked, k).candidates)
 
 
 @pytest.fixture(params=BUILDS)
@@ -307,19 +278,6 @@ def test_searches_see_whole_versions_while_selectors_come_and_go(kind: Kind) -> 
         assert best.score > 0.999
 
 
-def test_a_build_that_fails_is_not_kept_quiet() -> None:
-    """The thread that changes the index hears of it; what searches find is what it was."""
-
-    def broken(templates: Templates, threads: int) -> Selector:
-        raise MemoryError("no room for a graph")
-
-    index = ApproximateIndex(D, Kind(broken, least_rows=10), block_rows=256)
-    filled(index, units(1, 20))
-    with pytest.raises(MemoryError, match="no room"):
-        index.rebuild()
-    assert found(index, probes(units(1, 20)))[4][0].entry == "p4"
-
-
 def test_probe_that_is_no_number_finds_nobody(index: ApproximateIndex) -> None:
     """And the others of its batch find whom they would."""
     templates = units(1, 600)
@@ -361,35 +319,6 @@ def test_templates_are_handed_out_in_chunks_that_are_overwritten() -> None:
     some = templates.sample(50, seed=1)
     assert len(some) == 50
     assert {row.tobytes() for row in some} <= {row.tobytes() for row in everything}
-
-
-@pytest.mark.parametrize("kind", ["gpu-flat", "cagra"])
-def test_a_gpu_index_without_a_gpu_says_what_to_set(
-    kind: str, monkeypatch: pytest.MonkeyPatch, set_faiss: Callable[..., None]
-) -> None:
-    """In one line that names the setting: FAISS for CPUs, FAISS without that index, and a machine without a GPU."""
-    settings = Settings(kafka=Kafka(brokers="kafka:9092"), matching=Matching(index=kind))
-    fix = "otherwise set it to flat, hnsw or ivf-pq-fastscan$"
-    set_faiss()
-    with pytest.raises(SettingsError, match=rf"^matching\.index is {kind}, but the FAISS .* on no GPU.* gpu; {fix}"):
-        index_of(settings, D)
-    set_faiss(StandardGpuResources=object)
-    with pytest.raises(SettingsError, match=rf"is {kind}, but the FAISS .* is built without GpuIndex\w+; {fix}"):
-        index_of(settings, D)
-    set_faiss(StandardGpuResources=object, GpuIndexFlatIP=object, GpuIndexCagra=object, get_num_gpus=lambda: 0)
-    with pytest.raises(SettingsError, match=rf"is {kind}, but FAISS sees no GPU here; {fix}"):
-        index_of(settings, D)
-
-
-@pytest.fixture
-def set_faiss(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Plays a FAISS with some GPU parts."""
-
-    def play(**parts: object) -> None:
-        module = type("faiss", (), {name: staticmethod(part) for name, part in parts.items()})
-        monkeypatch.setattr("pipeline.matching.gpu.faiss", lambda: module)
-
-    return play
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-pq-fastscan"])

@@ -150,3 +150,9 @@ def test_a_detector_is_not_distilled(tmp_path: Path) -> None:
     """There is no larger one."""
     with pytest.raises(SettingsError, match="--distil is for the embedder"):
         training.train(Settings(), Plan("detector", tmp_path, distil=True), nothing)
+
+
+def test_the_compact_embedder_is_not_distilled(tmp_path: Path) -> None:
+    """Its network takes crops of the full size alone; said before twenty thousand people are rendered."""
+    with pytest.raises(SettingsError, match=r"^--distil teaches no compact network: .* --backbone resnet50$"):
+        training.train(Settings(), Plan("embedder", tmp_path, distil=True), nothing)
