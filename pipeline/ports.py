@@ -54,10 +54,13 @@ class FrameSource(Protocol):
         """Records between this member's position and the end of each assigned partition, as last reported."""
 
     def pause(self) -> None:
-        """Stop fetching, while staying a member of the group: poll() goes on being called."""
+        """Stop fetching, while staying a member of the group: poll() goes on being called.
+
+        No record that was fetched already and not given stays in memory, however long it takes.
+        """
 
     def resume(self) -> None:
-        """Fetch again after pause()."""
+        """Fetch again after pause(), from the record after the last that was given."""
 
     def close(self) -> None:
         """Leave the group. Not called after a crash: the broker's session time-out does it then."""
