@@ -88,7 +88,7 @@ class KafkaFrameSource:
         return self._assignment
 
     def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
-        """See the port. None also when the assignment changed meanwhile, or while paused."""
+        """See the port."""
         limit = self._batch_limit if limit is None else limit
         self._gather(timeout, limit)
         if self._dropped:

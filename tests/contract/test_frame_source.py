@@ -1,5 +1,6 @@
 """What holds for every frame source: positions, gaps, and partitions that come and go."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,6 +122,28 @@ def test_a_tail_that_expired_is_told_though_no_record_follows(world: Any, poll_u
     assert count(batches) == 0
     outbox.commit([], {0: 2}, batches[-1].membership)
     assert source.rewind()[0] == 2
+
+
+def test_what_is_polled_while_the_assignment_changes_is_nothing(
+    world: Any, make_calls: Any, poll_until: PollUntil
+) -> None:
+    """So the batches of two polls in a row are of one assignment."""
+    ours, theirs = make_calls(), make_calls()
+    polled = [world.source(ours)]
+    poll_until(lambda _: ours.owned == {0, 1}, *polled)
+    polled.append(world.source(theirs))
+    changes = 0
+    deadline = time.monotonic() + 20.0
+    while len(ours.owned) != 1 or len(theirs.owned) != 1:
+        assert time.monotonic() < deadline
+        for number in (0, 1):
+            world.append(number, b"%d" % number)
+        for source in polled:
+            before = source.assignment
+            batch = source.poll(0.05)
+            changes += source.assignment != before
+            assert batch is None or batch.assignment == source.assignment == before
+    assert changes >= 2
 
 
 def test_a_paused_source_gives_nothing_and_loses_nothing(world: Any, poll_until: PollUntil) -> None:
