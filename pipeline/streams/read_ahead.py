@@ -27,8 +27,8 @@ class ReadAhead:
         """`room` in bytes; `chunk` records at most are asked of the client at a time.
 
         The room is exceeded by no more than a chunk whose records are heavier than those before it, and by a batch that
-        is fetched though it does not fit.
-        For records of a partition that is behind, `linger` seconds are waited rather than to go on with younger ones.
+        is fetched though it does not fit. For records of a partition that is behind, `linger` seconds are waited rather
+        than to go on with younger ones.
         """
         self._consumer = consumer
         self._topic = topic
@@ -46,6 +46,7 @@ class ReadAhead:
         """Whether anything waits; if nothing does, up to `timeout` seconds are waited for a first record."""
         if self._turns:
             return True
+        # who is behind gives nothing, and the others wait for it in vain
         self.release()
         return self.fetch(1, timeout) > 0
 

@@ -37,12 +37,16 @@ class Witnesses:
             asked = {number for number in doubtful if leaders[number] != id_}
             if not asked:
                 continue
+            address = f"{broker.host}:{broker.port}"
             try:
-                told = self._ask(id_, f"{broker.host}:{broker.port}")
+                told = self._ask(id_, address)
             except KafkaException as error:
+                failed = broker_error(address, f"asking for {self._topic}", error)
+                if error.args[0].code() in DENIED_CODES:
+                    raise failed from error
                 # it is away, and others may not be
                 del self._clients[id_]
-                silences.append(str(broker_error(f"{broker.host}:{broker.port}", "connection", error)))
+                silences.append(str(failed))
                 continue
             silences.append("")
             doubtful -= {number for number in asked if told.get(number) == leaders[number]}
@@ -57,7 +61,7 @@ class Witnesses:
         metadata = self._clients[id_].list_topics(self._topic, timeout=ANSWER_SECONDS)
         found = metadata.topics[self._topic]
         if found.error is not None and found.error.code() in DENIED_CODES:
-            raise broker_error(address, f"asking for {self._topic}", found.error)
+            raise KafkaException(found.error)
         if metadata.orig_broker_id not in (BOOTSTRAP_ID, id_):
             # by now it has heard of the others, and may ask any of them
             del self._clients[id_]

@@ -36,6 +36,8 @@ class Brokers:
         """Questions for the leaders until all of them name broker 1."""
         self.denied: set[int] = set()
         """Who answers that no ACL allows it."""
+        self.stand_ins: dict[int, int] = {}
+        """Who answers in the place of another, as the client of one comes to know them all."""
         self.clients = 0
 
     def client(self, address: str) -> "PlayedAdmin":
@@ -57,14 +59,15 @@ class PlayedAdmin:
         """The leaders, as the first broker knows them."""
         brokers = self._brokers
         brokers.asked.append(self._first)
+        answering = brokers.stand_ins.get(self._first, self._first)
         if self._first in brokers.away:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         if brokers.hears_after and len(brokers.asked) > brokers.hears_after:
             brokers.leads = dict.fromkeys(brokers.leads, 1)
         error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED) if self._first in brokers.denied else None
-        partition = SimpleNamespace(leader=brokers.leads[self._first])
+        partition = SimpleNamespace(leader=brokers.leads[answering])
         return SimpleNamespace(
-            orig_broker_id=self._first,
+            orig_broker_id=answering,
             topics={topic: SimpleNamespace(error=error, partitions={0: partition})},
             brokers={id_: SimpleNamespace(host=f"b{id_}", port=9092) for id_ in brokers.leads},
         )
@@ -145,8 +148,18 @@ def test_that_no_other_broker_answered_is_said(brokers: Brokers, monkeypatch: py
     """It is no disagreement, and another remedy."""
     monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.0)
     brokers.away = {2, 3}
-    with pytest.raises(BrokerError, match=r"no other broker says who leads .* \(Kafka at b3:9092: connection failed"):
+    with pytest.raises(BrokerError, match=r"no other broker says who leads .* \(Kafka at b3:9092: asking for alerts"):
         ends_of(brokers, first=1).confirmed_since([0], 1)
+
+
+def test_what_another_broker_says_in_its_place_counts_for_nothing(
+    brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the one in doubt that confirms itself."""
+    monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.0)
+    brokers.stand_ins = {1: 3, 2: 3}
+    with pytest.raises(BrokerError, match=r"brokers disagree on who leads partition 0 of alerts"):
+        ends_of(brokers, first=3).confirmed_since([0], 1)
 
 
 def test_an_acl_that_is_missing_is_said_at_once(brokers: Brokers) -> None:
