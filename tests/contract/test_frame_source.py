@@ -158,6 +158,25 @@ def test_a_paused_source_gives_nothing_and_loses_nothing(world: Any, poll_until:
     assert values(poll_until(count, source)) == [b"1"]
 
 
+@pytest.mark.parametrize("expired", [0, 2])
+def test_what_was_fetched_before_a_pause_is_fetched_again_after_it(
+    world: Any, poll_until: PollUntil, expired: int
+) -> None:
+    """Each record that is left by then comes once, and what retention took meanwhile is told."""
+    for number in range(6):
+        world.append(0, b"%d" % number)
+    source = world.source(batch_limit=2)
+    given = poll_until(lambda got: count(got) == 2, source)
+    for _ in range(2):
+        source.pause()
+        assert [source.poll(0.05) for _ in range(3)] == [None] * 3
+        world.delete_below(0, 2 + expired)
+        source.resume()
+    after = poll_until(lambda got: count(got) == 4 - expired, source)
+    assert values(given + after) == [b"%d" % number for number in range(6) if not 2 <= number < 2 + expired]
+    assert [gap for batch in after for gap in batch.expired] == [OffsetRange(0, 2, 2 + expired)] * bool(expired)
+
+
 def test_a_source_paused_before_its_first_partition_gives_nothing(
     world: Any, calls: Any, poll_until: PollUntil
 ) -> None:
