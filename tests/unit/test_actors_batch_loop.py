@@ -158,10 +158,7 @@ def test_a_worker_that_is_told_to_stop_fills_up_no_batch(
 ) -> None:
     """What it holds then is its last."""
     monkeypatch.setattr(batch_loop, "GATHER_SECONDS", 3600.0)
-    for _ in range(100):
-        run.send(1)
-    run.clock.advance(10.0)
-    worker = run.unstarted(batch_limit=4, source=StoppedSource)
+    worker = run.worker(batch_limit=4, source=StoppedSource)
     stopping = threading.Thread(target=worker.loop.stop, args=(20.0,))
 
     def stop() -> None:
@@ -169,7 +166,11 @@ def test_a_worker_that_is_told_to_stop_fills_up_no_batch(
         assert worker.loop._stopping.wait(20.0)
 
     monkeypatch.setattr(StoppedSource, "stop", staticmethod(stop), raising=False)
-    worker.loop.start()
+    eventually(lambda: worker.owns(0, 1))
+    with run.broker.changed:
+        for _ in range(100):
+            run.send(1)
+        run.clock.advance(10.0)
     eventually(lambda: stopping.ident is not None)
     stopping.join(20.0)
     assert isinstance(worker.source, StoppedSource)
