@@ -57,7 +57,7 @@ class Inflicted:
     """Seconds until `lift`; None: once every sign was seen."""
     lift: Callable[[], None] = _nothing
     lost_shard: int | None = None
-    """A shard all of whose replicas were hit."""
+    """A shard all of whose replicas were hit; that it serves again is a sign, too."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,7 @@ def _shard(stage: Stage, rng: random.Random) -> Inflicted:
     pids = {each.pid for each in stage.network.status().shards if each.shard == number}
     for pid in pids:
         _kill(pid)
-    signs = {BACK: lambda: stage.network.state_of(number) == "serving"}
-    return Inflicted(f"every replica of shard-{number}", pids, signs, lost_shard=number)
+    return Inflicted(f"every replica of shard-{number}", pids, lost_shard=number)
 
 
 def _supervisor(stage: Stage, _: random.Random) -> Inflicted:

@@ -47,6 +47,8 @@ SEAT: Final = "seat"
 BROKERS: Final = 3
 START_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 2.0
+STATE_SECONDS: Final = 0.5
+"""In which a replica that serves tells its state; nothing else is looked at meanwhile."""
 LOOK_SECONDS: Final = 0.1
 TOKEN: Final = secrets.token_hex(32)
 """One for all networks of a process, since Ray reads it once."""
@@ -104,15 +106,19 @@ class Network:
         import ray  # noqa: PLC0415  # reads its environment when imported
         from ray.exceptions import RayActorError, RayError  # noqa: PLC0415  # as above
 
-        state: ShardState = "away"
+        asked: list[Any] = []
         for replica in replicas_of(shard, REPLICAS):
+            with suppress(ValueError):  # there is none
+                asked.append(ray.get_actor(replica.name, namespace=self.run).status.remote())
+        answered, late = ray.wait(asked, num_returns=len(asked), timeout=STATE_SECONDS) if asked else ([], [])
+        state: ShardState = "unknown" if late else "away"
+        for answer in answered:
             try:
-                actor: Any = ray.get_actor(replica.name, namespace=self.run)
-                status: ShardStatus = ray.get(actor.status.remote(), timeout=ANSWER_SECONDS)
+                status: ShardStatus = ray.get(answer)
                 if status.state == "running":
                     return "serving"
-            except (ValueError, RayActorError):
-                continue  # there is none, or it is dead
+            except RayActorError:
+                continue  # it is dead
             except RayError:
                 state = "unknown"
         return state

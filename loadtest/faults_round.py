@@ -10,7 +10,7 @@ import msgspec
 import psutil
 
 import pipeline
-from loadtest.faults_kinds import CONSUMING, FAULTS, Fault, Inflicted, Stage
+from loadtest.faults_kinds import BACK, CONSUMING, FAULTS, Fault, Inflicted, Stage
 from loadtest.faults_network import LOOK_SECONDS, SHARDS, await_whole
 from loadtest.faults_oracle import Outage, judge
 from loadtest.faults_results import Round, Wanted
@@ -39,27 +39,24 @@ class Recovery:
         self._began = began
         self._after_ns = time.time_ns()
         self._patience = max(fault.limits.values()) + PATIENCE_SECONDS
-        self._signs: Mapping[str, Callable[[], bool]] = {CONSUMING: self._consuming, **inflicted.signs}
+        self._signs: dict[str, Callable[[], bool]] = {CONSUMING: self._consuming, **inflicted.signs}
+        if inflicted.lost_shard is not None:
+            # the last, since an answer may be waited for
+            self._signs[BACK] = self._shard_back
         self._away_ns = 0
+        self._lifted = False
         self._limit = fault.limits[CONSUMING]
         self.seen: dict[str, float | None] = dict.fromkeys(self._signs)
         self.stalled: list[str] = []
         """What frames were wanting at the limit of their consumption, a sentence each."""
 
     def wait(self) -> None:
-        """Look until it is over, and lift the fault in its time."""
-        lifted = False
-        while True:
-            self._look()
-            now = time.monotonic() - self._began
-            over = None not in self.seen.values() or now > self._patience
-            after = self._inflicted.lifted_after
-            if not lifted and (over if after is None else now >= after):
-                self._inflicted.lift()
-                lifted = True
-            if over and lifted:
-                return
-            time.sleep(LOOK_SECONDS)
+        """Look until it is over, and lift the fault in its time; at once if looking raises an error."""
+        try:
+            while not self._over():
+                time.sleep(LOOK_SECONDS)
+        finally:
+            self._lift()
 
     def outage(self, entries: list[str]) -> Outage | None:
         """When no replica of the lost shard can have answered, if one was lost."""
@@ -69,17 +66,39 @@ class Recovery:
         held = [entry for entry in entries if shard_of(entry, SHARDS) == lost]
         return Outage(held, self._after_ns + int(SEARCH_SECONDS * 1e9), self._away_ns)
 
+    def _over(self) -> bool:
+        """Look once; whether every sign was seen or the patience is over, and the fault lifted."""
+        self._look()
+        now = time.monotonic() - self._began
+        over = None not in self.seen.values() or now > self._patience
+        after = self._inflicted.lifted_after
+        due = over if after is None else now >= after
+        if due:
+            self._lift()
+        return over and self._lifted
+
+    def _lift(self) -> None:
+        if not self._lifted:
+            self._lifted = True
+            self._inflicted.lift()
+
     def _look(self) -> None:
         self._stage.feed.check()
-        lost, asked_ns = self._inflicted.lost_shard, time.time_ns()
-        if lost is not None and self._stage.network.state_of(lost) == "away":
-            self._away_ns = asked_ns
         self._watch.look()
         for name, sign in self._signs.items():
             if self.seen[name] is None and sign():
                 self.seen[name] = time.monotonic() - self._began
         if self.seen[CONSUMING] is None and not self.stalled and time.monotonic() - self._began > self._limit:
             self.stalled = self._wanting()
+
+    def _shard_back(self) -> bool:
+        """Whether the lost shard serves; it is noted when it was certain that it did not."""
+        assert self._inflicted.lost_shard is not None
+        asked_ns = time.time_ns()
+        state = self._stage.network.state_of(self._inflicted.lost_shard)
+        if state == "away":
+            self._away_ns = asked_ns
+        return state == "serving"
 
     def _consuming(self) -> bool:
         return not self._wanting()

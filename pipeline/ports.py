@@ -34,10 +34,10 @@ class FrameSource(Protocol):
         """Wait up to `timeout` seconds for a first record, linger briefly for more, and return what is there.
 
         At most `limit` records, by default as many as a batch has; of each partition the next, across partitions the
-        oldest. Returns None if nothing came. Runs the assignment callbacks given at construction: `assigned` with the
-        new partitions and their committed offsets, `revoked` before partitions are given up (it may block until the
-        transaction in flight has ended), `lost` when they are gone already. Raises BrokerError on a fatal error and
-        CustodyError on a gap that retention does not explain.
+        oldest. Returns None if nothing came, and whenever the assignment changed meanwhile. Runs the assignment
+        callbacks given at construction: `assigned` with the new partitions and their committed offsets, `revoked`
+        before partitions are given up (it may block until the transaction in flight has ended), `lost` when they are
+        gone already. Raises BrokerError on a fatal error and CustodyError on a gap that retention does not explain.
         """
 
     def rewind(self) -> Mapping[int, int]:
@@ -54,10 +54,13 @@ class FrameSource(Protocol):
         """Records between this member's position and the end of each assigned partition, as last reported."""
 
     def pause(self) -> None:
-        """Stop fetching, while staying a member of the group: poll() goes on being called."""
+        """Stop fetching, while staying a member of the group: poll() goes on being called.
+
+        No record that was fetched already and not given stays in memory, however long it takes.
+        """
 
     def resume(self) -> None:
-        """Fetch again after pause()."""
+        """Fetch again after pause(), from the record after the last that was given."""
 
     def close(self) -> None:
         """Leave the group. Not called after a crash: the broker's session time-out does it then."""

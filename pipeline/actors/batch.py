@@ -57,12 +57,17 @@ class Extent:
     assignment: int
     """The source's count of assignments then."""
     consumed_ns: int
-    """When the first of its records were consumed."""
+    """When the last of its records were consumed."""
 
     def then(self, later: "Extent") -> "Extent":
         """With what was consumed after it under the same assignment; the membership stays the older one."""
-        ends = {**self.ends, **later.ends}
-        return replace(self, records=self.records + later.records, ends=ends, expired=self.expired + later.expired)
+        return replace(
+            self,
+            records=self.records + later.records,
+            ends={**self.ends, **later.ends},
+            expired=self.expired + later.expired,
+            consumed_ns=later.consumed_ns,
+        )
 
 
 def extent_of(batch: Batch) -> Extent:

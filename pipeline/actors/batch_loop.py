@@ -24,6 +24,8 @@ from pipeline.ports import Assigned, FrameSource, Revoked, Telemetry
 ENDED_LIMIT = 1024
 """A batch that ended as many records without a look is not filled up any more: a long backlog that is shed is accounted
 for as it goes."""
+GATHER_SECONDS = 0.05
+"""How long others are looked for that take the place of what ended without a look."""
 PATIENCE_SECONDS = 2.0
 """How long a full stage is waited for before consumption is paused, so that the group still hears from us."""
 ABORTS_BEFORE_GIVING_UP = 8
@@ -145,14 +147,15 @@ class BatchLoop:
         if polled is None:
             return None
         batch = latest = self._intake.sort(polled)
+        until = time.monotonic() + GATHER_SECONDS
         while latest.endings and len(batch.endings) < ENDED_LIMIT:
+            if time.monotonic() >= until or self._stopping.is_set():
+                break
             polled = source.poll(0.0, len(latest.endings))
             if polled is None:
                 break
             latest = self._intake.sort(polled)
-            # of another assignment all that came before is stale
-            same = latest.extent.assignment == batch.extent.assignment
-            batch = batch.then(latest) if same else latest
+            batch = batch.then(latest)
         return batch
 
     def _take(self, starts: Mapping[int, int]) -> None:

@@ -98,6 +98,12 @@ class Child(Generic[S]):
         """How the latest of them ended, in a line."""
         return self._last_error
 
+    def adopt(self, run: str) -> None:
+        """Take over the actor of its name, if there is one; unlike `tend` it never creates it."""
+        if self._actor is None:
+            with suppress(ValueError):
+                self._actor = ray.get_actor(self.name, namespace=run)
+
     def tend(self, now: float) -> None:
         """Create or adopt the actor, renew its lease, take in its status; never waits."""
         if self._actor is None and now < self._not_before:
@@ -185,11 +191,11 @@ class Child(Generic[S]):
         self._not_before = now + BACKOFF.pause(self._failures, random.random())
 
 
-def names_there(run: str, children: Iterable[Child[Any]]) -> frozenset[str]:
+def names_there(run: str, children: Iterable[Child[Any]]) -> set[str]:
     """The names of those whose actors a run has already."""
-    there = []
+    there = set()
     for child in children:
         with suppress(ValueError):
             ray.get_actor(child.name, namespace=run)
-            there.append(child.name)
-    return frozenset(there)
+            there.add(child.name)
+    return there

@@ -41,7 +41,7 @@ class ElasticParts:
     telemetry: Telemetry
     metrics_port: int
     close: Callable[[], None]
-    """Frees the metrics server."""
+    """Frees the metrics server and the connection to Kafka."""
 
 
 @dataclass(frozen=True)

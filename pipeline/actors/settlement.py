@@ -11,7 +11,7 @@ from pipeline.catalog.outcomes import Outcome
 from pipeline.core.alerting import Criteria, Sighting, decide
 from pipeline.core.cooldown import Cooldown
 from pipeline.core.custody import check_batch, receipt_ranges
-from pipeline.errors import Fenced, ShardUnavailable, TransactionAborted
+from pipeline.errors import BrokerError, Fenced, ShardUnavailable, TransactionAborted
 from pipeline.ports import AlertHistory, Clock, Gallery, Outbox
 from pipeline.records import Alert, OutgoingRecord, Probes, Receipt, SearchResult
 from pipeline.wire import alerts as alert_wire
@@ -77,8 +77,17 @@ class Settlement:
                 self._next.pop(partition, None)
 
     def rewound(self, starts: Mapping[int, int]) -> None:
-        """Begin again at the committed offsets, with a cool-down rebuilt from the log alone."""
+        """Begin again at the committed offsets, with a cool-down rebuilt from the log alone.
+
+        Raises BrokerError if one lies before what this worker has committed, which would be worked on again.
+        """
         with self._lock:
+            for partition, start in starts.items():
+                if start < (committed := self._next.get(partition, start)):
+                    raise BrokerError(
+                        f"Kafka says that partition {partition} of frames is committed up to offset {start}, and this "
+                        f"worker has committed offset {committed}; a coordinator that is none any more has answered"
+                    )
             self._cooldown = Cooldown(self._cooldown_seconds)
             self.assigned(starts)
 
@@ -122,18 +131,20 @@ class Settlement:
             self._next.update(offsets)
             for alert in alerts:
                 self._cooldown.note(alert.camera, alert.entry, alert.cooldown_ns)
-            self._prune()
+            self._prune(seen)
             self._ledger.settled(seen, receipt, alerts, self._clock.now_ns())
             return True
 
     def _horizon_ns(self) -> int:
-        """No frame that can still come meets an alert from before this instant."""
+        """No frame that can still come from Kafka meets an alert from before this instant."""
         return self._clock.now_ns() - int((self._cooldown_seconds + FRAME_LIFETIME_SECONDS) * 1e9)
 
-    def _prune(self) -> None:
+    def _prune(self, seen: Seen) -> None:
+        """Drop what neither frames from Kafka can meet nor those behind this batch, which may have waited in memory."""
         now = self._clock.monotonic()
-        if now - self._pruned >= PRUNE_SECONDS:
-            self._cooldown.prune(self._horizon_ns())
+        if seen.frames and now - self._pruned >= PRUNE_SECONDS:
+            oldest_ns = min(facts.matching_ns for facts in seen.frames)
+            self._cooldown.prune(min(self._horizon_ns(), oldest_ns - int(self._cooldown_seconds * 1e9)))
             self._pruned = now
 
     def _decide(self, seen: Seen, found: SearchResult) -> list[Alert]:

@@ -67,7 +67,7 @@ class Supervisor:
         self._pool = Pool(self._worker, workers)
         self._elasticity = None if elastic is None else Elasticity(elastic, self._pool, self._totals, self._lock)
         self._inherited = names_there(plan.run, self._children)
-        """Processes that a predecessor has left, which may be at work before they answer this supervisor."""
+        """Processes that a predecessor has left and that may be at work, though nobody has heard of them yet."""
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
         threads: dict[str, Callable[[], None]] = {"tend": self._tend, "heartbeat": self._beat}
         if self._elasticity is not None:
@@ -148,8 +148,8 @@ class Supervisor:
     def _adopt(self, children: Iterable[Child[Any]]) -> None:
         """Take over what a predecessor has left and nobody has heard yet: it may hold frames, or serve who does."""
         for child in children:
-            if child.name in self._inherited and not child.has_answered:
-                child.tend(time.monotonic())
+            if child.name in self._inherited:
+                child.adopt(self._plan.run)
 
     def _keep_alive(self, drains: list[Any], deadline: float) -> None:
         """Renew the leases while the workers drain, since nobody tends any more: a drain may last longer than they."""
@@ -216,6 +216,7 @@ class Supervisor:
                 for shard in self._shards:
                     self._placement.take_in(shard.status)
                 self._part_from_leavers()
+                self._inherited -= {each.name for each in self._ever if each.has_answered or each.deaths}
 
     def _part_from_leavers(self) -> None:
         """What a worker held that did not leave as it should is read again, unless no other could do better."""

@@ -4,9 +4,10 @@ import heapq
 from collections import deque
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
+_BEFORE_ALL: Final = -(2**63)
 
 
 class _Waiting(NamedTuple, Generic[Item]):
@@ -41,13 +42,18 @@ class Turns(Generic[Item]):
         """Of all items that wait."""
         return self._weight
 
-    def add(self, queue: int, time: int, weight: int, item: Item) -> None:
-        """Put an item at the end of a queue; of heads of one time, the one that came first is taken first."""
+    def add(self, queue: int, time: int | None, weight: int, item: Item) -> None:
+        """Put an item at the end of a queue; of heads of one time, the one that came first is taken first.
+
+        One without a time is taken as soon as it is a head, and says nothing about what its queue has yet to come.
+        """
+        turn = _BEFORE_ALL if time is None else time
         waiting = self._queues.setdefault(queue, deque())
-        waiting.append(_Waiting(time, self._arrivals, weight, item))
+        waiting.append(_Waiting(turn, self._arrivals, weight, item))
         if len(waiting) == 1:
-            heapq.heappush(self._heads, (time, self._arrivals, queue))
-        self._latest[queue] = time
+            heapq.heappush(self._heads, (turn, self._arrivals, queue))
+        if time is not None:
+            self._latest[queue] = time
         self._arrivals += 1
         self._size += 1
         self._weight += weight
@@ -56,6 +62,10 @@ class Turns(Generic[Item]):
     def latest(self) -> Mapping[int, int]:
         """The time of what came last in each queue, whether it still waits or not."""
         return MappingProxyType(self._latest)
+
+    def waiting(self, queue: int) -> int:
+        """How many items wait in a queue."""
+        return len(self._queues.get(queue, ()))
 
     def younger(self, than: int) -> dict[int, int]:
         """The queues whose head is younger than a time, with the weight of what waits in each."""

@@ -32,7 +32,12 @@ class ElasticFactory:
         registry = CollectorRegistry()
         telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit), METRICS)
         server = serve(registry, settings.metrics.host)
-        return ElasticParts(lag.frames, telemetry, server.port, server.stop)
+
+        def close() -> None:
+            server.stop()
+            lag.close()
+
+        return ElasticParts(lag.frames, telemetry, server.port, close)
 
 
 def elastic_plan(settings: Settings, run: str) -> ElasticPlan | None:

@@ -71,8 +71,8 @@ def gpu_share(
 
     `device` and `chosen` are ``vision.device`` and ``vision.gpu_share``, `gpus` is what Ray has now; `grows` tells
     whether it may get more when they are asked for; `field` is the setting that says how many workers there are;
-    `searching` processes take `SEARCH_SHARE` besides. Without a chosen share workers are spread evenly. Raises
-    SettingsError if a GPU is wanted and Ray has none, or if the workers would never fit.
+    `searching` processes take `SEARCH_SHARE` besides, and may all be on one GPU. Without a chosen share workers are
+    spread evenly. Raises SettingsError if a GPU is wanted and Ray has none, or if the workers would never fit.
     """
     if device == "cpu" or (device == "auto" and not gpus):
         return 0.0
@@ -82,8 +82,8 @@ def gpu_share(
                 f"vision.device is {device}, but Ray has no GPU; set it to cpu, or vision.gpu_share if nodes with "
                 f"GPUs come when they are asked for"
             )
-        return (PARTS - _search_parts(searching, gpus)) // math.ceil(workers / gpus) / PARTS
-    room = (PARTS - _search_parts(searching, gpus)) // round(chosen * PARTS) * gpus if gpus else 0
+        return (PARTS - _search_parts(searching)) // math.ceil(workers / gpus) / PARTS
+    room = (PARTS - _search_parts(searching)) // round(chosen * PARTS) * gpus if gpus else 0
     if room < workers and not grows:
         raise SettingsError(
             f"vision.gpu_share={chosen:g} leaves room for {room} workers on {gpus} GPU(s), and {field} is "
@@ -95,20 +95,20 @@ def gpu_share(
 def search_gpu_share(index: str, on_gpu: bool, processes: int, gpus: int, *, grows: bool) -> float:
     """The share of a GPU that each of `processes` asks Ray for to search an `index`, a value of ``matching.index``.
 
-    Raises SettingsError if the index is `on_gpu` and Ray has no GPU that would hold them.
+    Raises SettingsError if the index is `on_gpu` and Ray has no GPU, or if one would not hold them all beside workers.
     """
     if not on_gpu:
         return 0.0
     if not grows and not gpus:
         raise SettingsError(f"matching.index is {index}, but Ray has no GPU; set it to flat, hnsw or ivf-pq-fastscan")
-    if not grows and _search_parts(processes, gpus) > PARTS // 2:
+    if _search_parts(processes) > PARTS // 2:
         raise SettingsError(
-            f"matching.index is {index}, and {processes} replicas of shards are too many for {gpus} GPU(s), of which "
-            f"each holds {round(0.5 / SEARCH_SHARE)}; lower matching.shards or matching.replicas"
+            f"matching.index is {index}, and {processes} replicas of shards are too many: Ray may place all on one "
+            f"GPU, which holds {round(0.5 / SEARCH_SHARE)}; lower matching.shards or matching.replicas"
         )
     return SEARCH_SHARE
 
 
-def _search_parts(processes: int, gpus: int) -> int:
-    """Parts of each GPU that processes which search take, where they are spread evenly."""
-    return math.ceil(processes / gpus) * round(SEARCH_SHARE * PARTS) if gpus else 0
+def _search_parts(processes: int) -> int:
+    """Parts of each GPU that processes which search may take: Ray fills one GPU before it uses another."""
+    return processes * round(SEARCH_SHARE * PARTS)

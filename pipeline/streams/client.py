@@ -37,6 +37,8 @@ PASSING_CODES: Final = frozenset(
     }
 )
 """Errors that librdkafka goes on from by itself."""
+RESET_CODES: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
+"""What a consumer is told in place of a record: there is none at its position."""
 DENIED_CODES: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,

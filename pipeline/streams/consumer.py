@@ -7,6 +7,7 @@ record is left behind the gap.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +19,7 @@ from pipeline.records import Batch, ConsumedRecord, OffsetRange
 from pipeline.streams.client import (
     PASSING_CODES,
     REQUEST_MS,
+    RESET_CODES,
     Connection,
     Notices,
     broker_error,
@@ -57,7 +59,7 @@ class KafkaFrameSource:
         records that wait, half of it in the client and half here; `open_consumer` makes confluent-kafka's consumer."""
         self._brokers = connection.brokers
         self._topic = topic
-        self._assigned, self._revoked, self._lost = assigned, revoked, lost
+        self._assigned = assigned
         self._batch_limit = batch_limit
         self._linger = linger
         self._patience = patience
@@ -74,7 +76,8 @@ class KafkaFrameSource:
         self._consumer = connection.open(open_consumer, self._notices, _properties(group, group_protocol, half_kib))
         self._ahead = ReadAhead(self._consumer, topic, room=half_kib * 1024, chunk=batch_limit, linger=linger)
         self._offsets = GroupOffsets(self._consumer, topic, connection.brokers)
-        self._consumer.subscribe([topic], on_assign=self._take, on_revoke=self._give_up, on_lost=self._lose)
+        give_up, lose = partial(self._part_from, revoked), partial(self._part_from, lost)
+        self._consumer.subscribe([topic], on_assign=self._take, on_revoke=give_up, on_lost=lose)
 
     @property
     def assignment(self) -> int:
@@ -85,13 +88,14 @@ class KafkaFrameSource:
         return self._assignment
 
     def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
-        """See the port. None also when the assignment changed meanwhile, or while paused."""
+        """See the port."""
         limit = self._batch_limit if limit is None else limit
         self._gather(timeout, limit)
         if self._dropped:
             self._begin_again()
             return None
         if self._paused:
+            self._pass_over()
             return None
         messages = self._ahead.take(limit)
         if not messages:
@@ -135,13 +139,14 @@ class KafkaFrameSource:
     def pause(self) -> None:
         """See the port; partitions that are assigned meanwhile are paused too."""
         self._paused = True
-        self._ahead.release()
+        self._ahead.keep(())
         self._consumer.pause(self._topic_partitions(self._positions))
 
     def resume(self) -> None:
         """See the port."""
         self._paused = False
         self._consumer.resume(self._topic_partitions(self._positions))
+        self._read_from(dict(self._positions))
 
     def close(self) -> None:
         """Leave the group; the `revoked` callback is called first. Raises BrokerError if that fails."""
@@ -158,12 +163,19 @@ class KafkaFrameSource:
         try:
             if self._paused:
                 self._ahead.fetch(self._batch_limit, timeout)
-            elif self._ahead or self._ahead.fetch(1, timeout):
+            elif self._ahead.wait(timeout):
                 self._ahead.fill(lambda: not self._dropped, self.lag)
                 if not self._dropped and len(self._ahead) < limit:
                     self._ahead.fetch(limit - len(self._ahead), self._linger)
         except KafkaException as error:
             raise broker_error(self._brokers, f"reading {self._topic}", error) from error
+
+    def _pass_over(self) -> None:
+        """Drop what came in spite of a pause: it is read again after it, as are errors that concern a position."""
+        for message in self._ahead.take(len(self._ahead)):
+            error = message.error()
+            if error is not None and error.code() not in RESET_CODES:
+                self._take_error(message, error)
 
     def _take(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         numbers = sorted(each.partition for each in partitions)
@@ -178,13 +190,7 @@ class KafkaFrameSource:
         if self._paused and numbers:
             consumer.pause(self._topic_partitions(numbers))
 
-    def _give_up(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        self._part_from(consumer, partitions, self._revoked)
-
-    def _lose(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        self._part_from(consumer, partitions, self._lost)
-
-    def _part_from(self, consumer: Any, partitions: Sequence[TopicPartition], tell: Revoked) -> None:
+    def _part_from(self, tell: Revoked, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         numbers = sorted(each.partition for each in partitions)
         if numbers:
             self._drop_in_flight()
@@ -244,7 +250,7 @@ class KafkaFrameSource:
 
     def _take_error(self, message: Message, error: KafkaError) -> list[OffsetRange]:
         """What an error in place of a record means: an expired gap, something that passes, or the end."""
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION):
+        if error.code() in RESET_CODES:
             return self._take_reset(place(message)[0])
         unknown = error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
         if unknown and time.monotonic() >= self._unknown_topic_until:

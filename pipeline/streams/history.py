@@ -53,14 +53,13 @@ class KafkaAlertHistory:
 
     def recent(self, partitions: Sequence[int], since_ns: int) -> Sequence[tuple[str, str, int]]:
         """See the port; raises BrokerError if a transaction stays open."""
-        ends = self._log_ends.confirmed(partitions)
-        starts = self._log_ends.since(partitions, since_ns)
-        starts = {partition: start for partition, start in starts.items() if start < ends[partition]}
+        spans = self._log_ends.confirmed_since(partitions, since_ns)
+        starts = {partition: start for partition, (start, end) in spans.items() if start < end}
         if not starts:
             return []
         reader = TopicReader(self._connection, self._topic, start=starts, partitions=sorted(starts))
         try:
-            wanted = {partition: ends[partition] for partition in starts}
+            wanted = {partition: spans[partition][1] for partition in starts}
             alerts = (self._alert(record) for record in reader.read_to(wanted, self._wait))
             return [alert for alert in alerts if alert is not None]
         finally:

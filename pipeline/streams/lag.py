@@ -27,6 +27,10 @@ class GroupLag:
         ends = self._log.now(self._partitions)
         return waiting(committed, self._log.starts(self._partitions), ends)
 
+    def close(self) -> None:
+        """Free the connection to the group."""
+        self._commits.close()
+
 
 def waiting(committed: Mapping[int, int], starts: Mapping[int, int], ends: Mapping[int, int]) -> int:
     """Records from the committed offsets to the ends of the log; none that retention has deleted.

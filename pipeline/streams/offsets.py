@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs only
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs only
 
 from pipeline.errors import BrokerError
 from pipeline.streams.client import DENIED_CODES, PASSING_CODES, Connection, Notices, broker_error
+from pipeline.streams.witnesses import ANSWER_SECONDS, Witnesses, admin_client
 
 ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.05
-ANSWER_SECONDS: Final = 2.0
-"""What one broker may take to answer before another is asked: one that stands still never does."""
 CONFIRM_SECONDS: Final = 15.0
 """In which brokers that disagree on who leads have to have heard of the latest election."""
 NS_PER_MS: Final = 1_000_000
@@ -32,7 +30,7 @@ class LogEnds:
         self._brokers = connection.brokers
         self._topic = topic
         self._notices = Notices()
-        self._admin = _client(connection, self._notices)
+        self._admin = admin_client(connection, self._notices)
 
     def partitions(self) -> Sequence[int]:
         """The topic's partitions; raises BrokerError if there is no such topic."""
@@ -49,7 +47,7 @@ class LogEnds:
                     raise broker_error(self._brokers, "connection", error, self._cause()) from error
                 time.sleep(RETRY_SECONDS)
                 # the client would ask the same one again, since its connection stands
-                self._admin = _client(self._connection, self._notices)
+                self._admin = admin_client(self._connection, self._notices)
 
     def _led(self, metadata: Any) -> Mapping[int, int]:
         """The leader of each partition, by its id, as a broker has it; raises BrokerError without such a topic."""
@@ -66,25 +64,30 @@ class LogEnds:
         """The offset after the last record of each partition."""
         return self._ask(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # untyped in the client
 
-    def confirmed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """As `now`, of leaders that another broker names, too; raises BrokerError if none does for long.
+    def confirmed_since(self, partitions: Iterable[int], time_ns: int) -> dict[int, tuple[int, int]]:
+        """As `since` and `now`, of leaders that another broker names, too; raises BrokerError if none does for long.
 
         A broker that stood still goes on as the leader that it was until it hears of its successor, and answers without
         what was committed meanwhile. Nobody can see that from its answer, but any other broker knows better.
         """
         numbers = tuple(partitions)
+        witnesses = Witnesses(self._connection, self._topic)
         until = time.monotonic() + CONFIRM_SECONDS
         while numbers:
             metadata = self._metadata()
-            leaders = self._led(metadata)
+            before = self._led(metadata)
+            # in this order nothing below the ends is overlooked
             ends = self.now(numbers)
-            if not (doubtful := self._unconfirmed({each: leaders[each] for each in numbers}, metadata.brokers)):
-                return ends
+            firsts = self.since(numbers, time_ns)
+            after = self._led(self._metadata())
+            doubtful = {each for each in numbers if before.get(each) != after.get(each)}
+            doubtful = doubtful or witnesses.doubt({each: after[each] for each in numbers}, metadata.brokers)
+            if not doubtful:
+                return {each: (first, ends[each]) for each, first in firsts.items()}
             if time.monotonic() >= until:
-                raise BrokerError(
-                    f"Kafka at {self._brokers}: brokers disagree for {CONFIRM_SECONDS:.0f} s on who leads partition "
-                    f"{min(doubtful)} of {self._topic}"
-                )
+                silence, what = witnesses.silence, f"who leads partition {min(doubtful)} of {self._topic}"
+                why = f"no other broker says {what} ({silence})" if silence else f"brokers disagree on {what}"
+                raise BrokerError(f"Kafka at {self._brokers}: after {CONFIRM_SECONDS:.0f} s {why}")
             time.sleep(RETRY_SECONDS)
         return {}
 
@@ -117,27 +120,6 @@ class LogEnds:
                     continue
                 raise broker_error(self._brokers, f"reading offsets of {self._topic}", error, self._cause()) from error
 
-    def _unconfirmed(self, leaders: Mapping[int, int], brokers: Mapping[int, Any]) -> set[int]:
-        """The partitions whose leader no other broker confirms; none on a Kafka of one."""
-        doubtful = {number for number in leaders if len(brokers) > 1}
-        for id_, broker in sorted(brokers.items()):
-            asked = {number for number in doubtful if leaders[number] != id_}
-            if not asked:
-                continue
-            # a new client knows of this broker alone, so that it is this one that answers
-            client = _client(replace(self._connection, brokers=f"{broker.host}:{broker.port}"), Notices())
-            try:
-                told = self._led(client.list_topics(self._topic, timeout=ANSWER_SECONDS))
-            except (KafkaException, BrokerError):
-                continue  # it is away, or has not heard of the topic; others may have
-            doubtful -= {number for number in asked if told.get(number) == leaders[number]}
-        return doubtful
-
     def _cause(self) -> str:
         self._admin.poll(0)
         return self._notices.cause()
-
-
-def _client(connection: Connection, notices: Notices) -> Any:
-    # a broker with auto.create.topics.enable would make a topic that is asked for, with settings that never delete
-    return connection.open(AdminClient, notices, {"allow.auto.create.topics": False})

@@ -1,5 +1,6 @@
 """What holds for every frame source: positions, gaps, and partitions that come and go."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -123,6 +124,28 @@ def test_a_tail_that_expired_is_told_though_no_record_follows(world: Any, poll_u
     assert source.rewind()[0] == 2
 
 
+def test_what_is_polled_while_the_assignment_changes_is_nothing(
+    world: Any, make_calls: Any, poll_until: PollUntil
+) -> None:
+    """So the batches of two polls in a row are of one assignment."""
+    ours, theirs = make_calls(), make_calls()
+    polled = [world.source(ours)]
+    poll_until(lambda _: ours.owned == {0, 1}, *polled)
+    polled.append(world.source(theirs))
+    changes = 0
+    deadline = time.monotonic() + 20.0
+    while len(ours.owned) != 1 or len(theirs.owned) != 1:
+        assert time.monotonic() < deadline
+        for number in (0, 1):
+            world.append(number, b"%d" % number)
+        for source in polled:
+            before = source.assignment
+            batch = source.poll(0.05)
+            changes += source.assignment != before
+            assert batch is None or batch.assignment == source.assignment == before
+    assert changes >= 2
+
+
 def test_a_paused_source_gives_nothing_and_loses_nothing(world: Any, poll_until: PollUntil) -> None:
     """It stays a member of the group, and goes on where it was."""
     world.append(0, b"0")
@@ -133,6 +156,25 @@ def test_a_paused_source_gives_nothing_and_loses_nothing(world: Any, poll_until:
     assert [source.poll(0.05) for _ in range(5)] == [None] * 5
     source.resume()
     assert values(poll_until(count, source)) == [b"1"]
+
+
+@pytest.mark.parametrize("expired", [0, 2])
+def test_what_was_fetched_before_a_pause_is_fetched_again_after_it(
+    world: Any, poll_until: PollUntil, expired: int
+) -> None:
+    """Each record that is left by then comes once, and what retention took meanwhile is told."""
+    for number in range(6):
+        world.append(0, b"%d" % number)
+    source = world.source(batch_limit=2)
+    given = poll_until(lambda got: count(got) == 2, source)
+    for _ in range(2):
+        source.pause()
+        assert [source.poll(0.05) for _ in range(3)] == [None] * 3
+        world.delete_below(0, 2 + expired)
+        source.resume()
+    after = poll_until(lambda got: count(got) == 4 - expired, source)
+    assert values(given + after) == [b"%d" % number for number in range(6) if not 2 <= number < 2 + expired]
+    assert [gap for batch in after for gap in batch.expired] == [OffsetRange(0, 2, 2 + expired)] * bool(expired)
 
 
 def test_a_source_paused_before_its_first_partition_gives_nothing(

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from memory_run import MemoryRun, Worker
+from memory_run import COOLDOWN_SECONDS, MemoryRun, Worker
 from numpy.typing import NDArray
 
+from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.core.pressure import Policy
 from pipeline.errors import ShardUnavailable
 from pipeline.records import Detections, OutgoingRecord, Probes, SearchResult
@@ -92,6 +93,20 @@ def test_a_lost_shard_pauses_consumption_until_it_is_back(
     assert run.alerted == [("cam/0", "person-1")]
     assert run.audit().balanced
     assert worker.source.notes[:2] == ["pause", "resume"]  # type: ignore[union-attr]  # it is there by now
+
+
+def test_a_pass_that_a_lost_shard_divides_is_one_alert(run: MemoryRun, eventually: Eventually) -> None:
+    """Frames wait in the worker for longer than they could live in Kafka, and meet the alert all the same."""
+    gallery = AwayGallery(run)
+    worker = run.worker(gallery=gallery, batch_limit=1, policy=Policy.BLOCK)
+    for _ in range(3):
+        run.send(1)
+    eventually(lambda: gallery.asked.is_set() and sum(span.stage == "decode" for span in worker.trace.spans) == 3)
+    run.clock.advance(COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + 60.0)
+    gallery.back.set()
+    eventually(lambda: run.settled)
+    assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-1", 0)]
+    assert run.audit().balanced
 
 
 class HeldOutbox:

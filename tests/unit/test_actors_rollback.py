@@ -1,6 +1,6 @@
 """The worker's loop after rolled back transactions: nothing is lost or doubled, and it does not try for ever."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from memory_run import MemoryRun
@@ -106,6 +106,36 @@ def test_a_pause_after_a_rollback_keeps_the_worker_in_its_group(
     eventually(lambda: second.owns(1), "a rebalance in the pause")
     assert worker.loop.stop(5.0)
     eventually(lambda: run.settled)
+    assert run.audit().balanced
+
+
+class ForgetfulSource(FakeFrameSource):
+    """Is told by a coordinator of the past what was committed before the last batches."""
+
+    def rewind(self) -> Mapping[int, int]:
+        """See the port."""
+        super().rewind()
+        self._positions[0] = 1
+        return dict(self._positions)
+
+
+def test_an_offset_before_what_this_worker_has_committed_is_not_believed(
+    run: MemoryRun, eventually: Eventually
+) -> None:
+    """It would work on those frames again; its successor asks anew."""
+    worker = run.worker(source=ForgetfulSource)
+    for _ in range(3):
+        run.send(1)
+    eventually(lambda: run.settled)
+    run.broker.abort_next()
+    run.send(2)
+    eventually(lambda: worker.loop.failure)
+    with pytest.raises(BrokerError, match=r"partition 0 of frames .* offset 1, and this worker has committed offset 3"):
+        raise worker.loop.failure  # type: ignore[misc]  # it is there by now
+    assert worker.loop.stop(5.0)
+    run.worker()
+    eventually(lambda: run.settled)
+    assert run.alerted == [("cam/0", "person-1"), ("cam/0", "person-2")]
     assert run.audit().balanced
 
 

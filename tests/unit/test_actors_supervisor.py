@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from memory_run import MemoryRun, Worker
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import GetTimeoutError, RayActorError
 from ray_in_process import RayInProcess, Reference
 
 from pipeline.actors import child, parcel, placement, supervisor, watchlist_shard
@@ -224,6 +224,44 @@ def test_a_supervisor_that_came_back_a_moment_ago_drains_what_its_predecessor_ha
     assert [each.state for each in ended.workers] == ["stopped"]
     assert ended.failure == ""
     assert "worker-0" not in ray.actors
+
+
+def test_a_stop_replaces_no_worker_that_a_predecessor_left_and_that_died_since(
+    run: MemoryRun, ray: RayInProcess, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was heard of, and what it held is a successor's: a new process would only be drained."""
+    monkeypatch.setattr(child, "BACKOFF", Backoff(first=0.0, limit=0.0))
+    make = plan(lambda slot: parts(run.unstarted(slot)))
+    ray.remote(VisionWorker).options(name="worker-0").remote(0, make.make_worker, LEASE_SECONDS)
+    (worker,) = ray.made
+    made = started(ray, make)
+    eventually(lambda: made.status().ready)
+    (adopted,) = made._pool.workers
+    before = len(ray.made)
+
+    def dead(_: int) -> None:
+        raise RayActorError
+
+    with made._lock, monkeypatch.context() as patched:
+        patched.setattr(worker, "report", dead)
+        eventually(lambda: adopted.tend(time.monotonic()) or adopted.deaths)
+        made._stopping.set()
+    assert final(made.stop(1.0)).failure == ""
+    assert len(ray.made) == before
+
+
+def test_a_stop_creates_no_worker_in_the_place_of_one_that_a_predecessor_left(
+    run: MemoryRun, ray: RayInProcess, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process was there when the supervisor came back, and is not any more."""
+    make = plan(lambda slot: parts(run.unstarted(slot)))
+    ray.remote(VisionWorker).options(name="worker-0").remote(0, make.make_worker, LEASE_SECONDS)
+    monkeypatch.setattr(supervisor, "TEND_SECONDS", 3600.0)
+    made = started(ray, make)
+    ray.kill(ray.actors["worker-0"], no_restart=True)
+    before = len(ray.made)
+    assert final(made.stop(1.0)).failure == ""
+    assert len(ray.made) == before
 
 
 class Roomless(RayInProcess):

@@ -81,9 +81,12 @@ def test_a_gpu_that_nobody_has_is_said_at_once(device: str) -> None:
         share(device, 1, 0)
 
 
-@pytest.mark.parametrize(("device", "gpus", "worker"), [("auto", 1, 0.49), ("cpu", 1, 0.0), ("cuda", 4, 0.99)])
+@pytest.mark.parametrize(("device", "gpus", "worker"), [("auto", 1, 0.49), ("cpu", 1, 0.0), ("cuda", 4, 0.98)])
 def test_shards_that_search_on_a_gpu_have_room_beside_the_workers(device: str, gpus: int, worker: float) -> None:
-    """Ray shows a GPU only to who asks for one, and workers would take all there is."""
+    """Ray shows a GPU only to who asks for one, and workers would take all there is.
+
+    Whatever GPU it places the shards on, and it tends to place all on one, a worker that is there too has room.
+    """
     matching = Matching(index="gpu-flat", shards=2)
     settings = Settings(kafka=Kafka(brokers="kafka:9092"), vision=Vision(device=device), matching=matching)
     plan = run_plan(settings, "run", gpus=gpus)
@@ -98,9 +101,9 @@ def test_shards_without_a_gpu_to_search_on_are_never_started() -> None:
         SettingsError, match=r"^matching\.index is cagra, but Ray has no GPU; set it to flat, hnsw or ivf"
     ):
         search_gpu_share("cagra", True, 2, 0, grows=False)
-    with pytest.raises(SettingsError, match=r"60 replicas of shards are too many for 1 GPU\(s\).*matching\.replicas"):
-        search_gpu_share("cagra", True, 60, 1, grows=False)
-    assert search_gpu_share("cagra", True, 60, 0, grows=True) == SEARCH_SHARE
+    with pytest.raises(SettingsError, match=r"60 replicas of shards are too many: .* one GPU.*matching\.replicas"):
+        search_gpu_share("cagra", True, 60, 2, grows=False)
+    assert search_gpu_share("cagra", True, 50, 0, grows=True) == SEARCH_SHARE
     assert search_gpu_share("hnsw", False, 60, 0, grows=False) == 0
     with pytest.raises(SettingsError, match=r"vision\.gpu_share=0\.5 leaves room for 1 workers"):
         gpu_share("cuda", 0.5, 2, 1, grows=False, searching=2)

@@ -184,16 +184,46 @@ def test_a_lost_partition_is_told_as_lost() -> None:
     assert played.source.rewind() == {}
 
 
-def test_records_that_come_during_a_pause_are_given_after_it() -> None:
-    """None is given meanwhile, and none is lost."""
-    played = Source([frame(0, 0)], [])
+def test_a_pause_keeps_no_picture_and_loses_none() -> None:
+    """Neither of those that waited before it nor of those that come in spite of it: they are fetched again."""
+    played = Source([frame(0, 0), frame(0, 1), frame(0, 2)], committed=0)
+    batch = played.source.poll(0, 1)
+    assert batch is not None
+    assert [record.offset for record in batch.records] == [0]
+    played.client.script = [[frame(0, 3)]]
     played.source.pause()
     assert played.client.paused == {0}
     assert played.source.poll(0) is None
+    assert len(played.source._ahead) == 0
     played.source.resume()
+    assert (played.client.paused, played.client.assigned) == (set(), {0: 1})
+    played.client.script = [[frame(0, 1)]]
     batch = played.source.poll(0)
     assert batch is not None
-    assert [record.offset for record in batch.records] == [0]
+    assert [record.offset for record in batch.records] == [1]
+
+
+def test_what_retention_takes_during_a_pause_is_expired() -> None:
+    """Though it had been fetched before."""
+    played = Source([frame(0, 0), frame(0, 1)], committed=0)
+    played.source.poll(0, 1)
+    played.source.pause()
+    played.client.log_start = 5
+    played.source.resume()
+    played.client.script = [[frame(0, 5)]]
+    batch = played.source.poll(0)
+    assert batch is not None
+    assert [record.offset for record in batch.records] == [5]
+    assert batch.expired == (OffsetRange(0, 1, 5),)
+
+
+def test_errors_that_stay_end_a_source_that_is_paused() -> None:
+    """An offset out of range does not: it is told again after the pause, with what expired."""
+    played = Source([trouble(KafkaError._AUTO_OFFSET_RESET)], [trouble(KafkaError.GROUP_AUTHORIZATION_FAILED)])
+    played.source.pause()
+    assert played.source.poll(0) is None
+    with pytest.raises(BrokerError, match="reading f failed"):
+        played.source.poll(0)
 
 
 def test_partitions_stay_paused_through_a_rewind() -> None:

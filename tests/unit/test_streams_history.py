@@ -32,13 +32,9 @@ class PlayedTopic:
         """In place of TopicReader."""
         return self
 
-    def confirmed(self, partitions: Sequence[int]) -> dict[int, int]:
+    def confirmed_since(self, partitions: Sequence[int], _: int) -> dict[int, tuple[int, int]]:
         """See LogEnds."""
-        return {number: len(self.logs[number]) for number in partitions}
-
-    def since(self, partitions: Sequence[int], _: int) -> dict[int, int]:
-        """See LogEnds."""
-        return dict.fromkeys(partitions, 0)
+        return {number: (0, len(self.logs[number])) for number in partitions}
 
     def read_to(self, ends: Mapping[int, int], timeout: float) -> Iterator[ConsumedRecord]:
         """See TopicReader."""
