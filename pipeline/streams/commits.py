@@ -1,13 +1,38 @@
 """What a consumer group has committed, asked from outside it."""
 
+import time
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from pipeline.streams.client import Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.1
+COORDINATOR_CODES: Final = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
+
+
+def committed(consumer: Any, asked: list[TopicPartition], seconds: float) -> list[TopicPartition]:
+    """What a consumer's group has committed of these partitions; raises KafkaException.
+
+    Asked again for so long while the group has no coordinator: the client waits for one, but passes on what a broker
+    answers that is one no more, or not yet.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            found: list[TopicPartition] = consumer.committed(
+                asked, timeout=max(RETRY_SECONDS, until - time.monotonic())
+            )
+        except KafkaException as error:
+            if error.args[0].code() not in COORDINATOR_CODES or time.monotonic() >= until:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return found
 
 
 class GroupCommits:
@@ -32,7 +57,7 @@ class GroupCommits:
         if not asked:
             return {}
         try:
-            found = self._consumer.committed(asked, timeout=ASK_SECONDS)
+            found = committed(self._consumer, asked, ASK_SECONDS)
         except KafkaException as error:
             self._consumer.poll(0)
             raise broker_error(self._brokers, self._doing, error, self._notices.cause()) from error

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from pipeline.errors import BrokerError
 from pipeline.streams.client import PASSING_CODES, broker_error
+from pipeline.streams.commits import committed
 
 ASK_SECONDS: Final = 5.0
 """How long the broker may take to tell a log's start."""
@@ -38,7 +39,7 @@ class GroupOffsets:
         if not asked:
             return {}
         try:
-            answers = self._consumer.committed(asked, timeout=STABLE_SECONDS)
+            answers = committed(self._consumer, asked, STABLE_SECONDS)
         except KafkaException as error:
             raise broker_error(self._brokers, "reading committed offsets", error) from error
         starts: dict[int, int] = {}

@@ -29,7 +29,12 @@ PARTITIONS = 2
 @pytest.fixture
 def catalogue(prefix: str) -> dict[str, Topic]:
     """The catalogue's topics under names of this test's own."""
-    return {topic.name: msgspec.structs.replace(topic, name=prefix + topic.name) for topic in TOPICS}
+    return {
+        topic.name: msgspec.structs.replace(
+            topic, name=prefix + topic.name, follows=prefix + topic.follows if topic.follows else topic.follows
+        )
+        for topic in TOPICS
+    }
 
 
 @pytest.fixture
