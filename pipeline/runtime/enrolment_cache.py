@@ -26,8 +26,10 @@ def model_key(manifest: Path | None, weights: Path | None = None) -> str:
     """
     if manifest is not None:
         made_by = [manifest, manifest.parent / read_model_manifest(manifest, "embedder").file]
+        remedy = "set vision.embedder_model to the manifest of a model that is there"
     elif weights is not None:
         made_by = [weights / "manifest.json"]  # which has the sums of the weights
+        remedy = "set vision.weights to a folder that `lamppost train` wrote"
     else:
         return ""
     digest = hashlib.sha256()
@@ -35,7 +37,7 @@ def model_key(manifest: Path | None, weights: Path | None = None) -> str:
         try:
             digest.update(file.read_bytes())
         except OSError as error:
-            raise ModelError(f"the model's file {file} cannot be read: {error.strerror}") from error
+            raise ModelError(f"the model's file {file} cannot be read ({error.strerror}); {remedy}") from error
     return f"{digest.hexdigest()[:16]}-"
 
 

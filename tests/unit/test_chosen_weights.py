@@ -51,6 +51,12 @@ def test_a_folder_without_networks_is_named_with_the_setting(tmp_path: Path) -> 
         shipped_looking(chosen(tmp_path))
 
 
+def test_a_demo_without_the_folder_ends_before_anything_starts(tmp_path: Path) -> None:
+    """It looks for templates in the cache first, whose name comes of the folder."""
+    with pytest.raises(ModelError, match=r"manifest\.json cannot be read .*set vision\.weights to a folder"):
+        model_key(None, tmp_path)
+
+
 def test_actors_get_an_absolute_path(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They work in another folder than the command."""
     monkeypatch.chdir(trained.parent)
