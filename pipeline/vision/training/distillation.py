@@ -4,7 +4,6 @@ A template to repeat says more of a picture than which person it is of, so a sma
 result is at best as good as its teacher. The first steps see crops of half the size, at a quarter of the cost.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthetic.seeds import Population, person_seed
 from pipeline.vision.backbones import Backbone, backbone_network
-from pipeline.vision.training.batches import Batch, Mixture, batches, exposed
-from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
-from pipeline.vision.training.log import TrainingLog
-from pipeline.vision.training.patches import load_or_render
+from pipeline.vision.training.batches import Batch, Mixture, exposed
+from pipeline.vision.training.learning import Progress, learn
 from pipeline.vision.training.schedule import learning_rate
-from pipeline.vision.training.validation import Validation
 
 BATCH: Final = 128
 MICRO_BATCH: Final = 64
@@ -40,10 +35,6 @@ class DistillationPlan:
     """Share of the steps on crops of half the size."""
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
-
-
-Progress = Callable[[str, int, int, float], None]
-"""As that of `train_embedder`."""
 
 
 class _Student:
@@ -116,30 +107,15 @@ def distil_embedder(
     `folder` keeps the rendered pictures, which are those of `train_embedder`, a checkpoint that the same call goes on
     from, and the log.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def render(stage: str, done: int, total: int) -> None:
-        progress(stage, done, total, float("nan"))
-
-    people = [person_seed(Population.TRAINING, i) for i in range(plan.people)]
-    patches = load_or_render(folder / f"patches-{plan.seed}-{plan.people}.npz", people, plan.seed, processes, render)
-    validation = Validation(
-        validated, folder, plan.seed, processes, lambda _, done, total: render("render validation", done, total)
+    return learn(
+        lambda _: _Student(plan, backbone, teacher, torch.device(device)),
+        plan,
+        Mixture(plan.seed, plan.people, BATCH, 1),
+        folder / f"embedder-{backbone}-distilled.pt",
+        steps=plan.steps,
+        peak_rate=plan.learning_rate,
+        processes=processes,
+        checkpoint_every=checkpoint_every,
+        validated=validated,
+        progress=progress,
     )
-    student = _Student(plan, backbone, teacher, torch.device(device))
-    checkpoint = folder / f"embedder-{backbone}-distilled.pt"
-    saved = load_checkpoint(checkpoint, plan)
-    if saved is not None:
-        student.restore(saved)
-    log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_tpir")
-    log.begin(student.step)
-    mixture = Mixture(plan.seed, plan.people, BATCH, 1)
-    for step, batch in enumerate(batches(patches, mixture, student.step, plan.steps), student.step):
-        loss = student.update(batch)
-        log.add(loss)
-        progress("train", step + 1, plan.steps, loss)
-        if (step + 1) % checkpoint_every == 0 or step + 1 == plan.steps:
-            rate = learning_rate(step, plan.steps, plan.learning_rate)
-            log.write(step + 1, rate, validation.tpir(student.seeing, student.device))
-            save_checkpoint(checkpoint, plan, student.state())
-    return {name: tensor.cpu() for name, tensor in student.network.eval().state_dict().items()}

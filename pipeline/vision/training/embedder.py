@@ -1,6 +1,5 @@
 """Training of the embedder: first a contrast within the batch, then softmax over all people with a late margin."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,16 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.synthetic.seeds import Population, person_seed
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.forward import to_input
 from pipeline.vision.networks import EMBEDDING
-from pipeline.vision.training.batches import Batch, Mixture, batches, exposed
-from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
-from pipeline.vision.training.log import TrainingLog
-from pipeline.vision.training.patches import VIEWS, Patches, load_or_render
+from pipeline.vision.training.batches import Batch, Mixture, exposed
+from pipeline.vision.training.learning import Progress, learn
+from pipeline.vision.training.patches import VIEWS, Patches
 from pipeline.vision.training.schedule import learning_rate
-from pipeline.vision.training.validation import Validation
 
 PEOPLE_PER_BATCH: Final = 64
 VIEWS_PER_PERSON: Final = 4
@@ -40,10 +36,6 @@ class EmbedderPlan:
     temperature: float = 0.08
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
-
-
-Progress = Callable[[str, int, int, float], None]
-"""Called with the stage, the steps done, all steps, and the latest loss (NaN while rendering)."""
 
 
 def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -80,10 +72,10 @@ def _class_means(network: nn.Module, patches: Patches, plan: EmbedderPlan, devic
 class _Trainer:
     """The state of a training run between two steps."""
 
-    def __init__(self, plan: EmbedderPlan, backbone: Backbone, device: torch.device) -> None:
+    def __init__(self, plan: EmbedderPlan, backbone: Backbone, patches: Patches, device: torch.device) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self.device, self.step = plan, device, 0
-        self.network = backbone_network(backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
+        self.plan, self.patches, self.device, self.step = plan, patches, device, 0
+        self.network: nn.Module = backbone_network(backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
         self.classes = nn.Parameter(torch.zeros(plan.people, EMBEDDING, device=device))
         self.optimiser = torch.optim.AdamW(
             [
@@ -92,6 +84,11 @@ class _Trainer:
             ],
             lr=plan.learning_rate,
         )
+
+    @property
+    def seeing(self) -> nn.Module:
+        """The network, at every step on whole crops."""
+        return self.network
 
     def state(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
@@ -110,7 +107,9 @@ class _Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def update(self, batch: Batch) -> float:
-        """Take one step and return its loss."""
+        """Take one step and return its loss; the first with the softmax starts from the people's mean templates."""
+        if self.step == int(np.ceil(self.plan.contrastive_share * self.plan.steps)):
+            self.classes.data.copy_(_class_means(self.network, self.patches, self.plan, self.device))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.plan.steps, self.plan.learning_rate)
         crops, gain, classes = batch
@@ -148,33 +147,16 @@ def train_embedder(
     `folder` keeps the rendered pictures and a checkpoint: the same call after an interruption goes on where it was. A
     file beside the checkpoint, `….csv`, gets the loss and the TPIR on `validated` people of the validation population.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def render(stage: str, done: int, total: int) -> None:
-        progress(stage, done, total, float("nan"))
-
-    people = [person_seed(Population.TRAINING, i) for i in range(plan.people)]
-    patches = load_or_render(folder / f"patches-{plan.seed}-{plan.people}.npz", people, plan.seed, processes, render)
-    validation = Validation(
-        validated, folder, plan.seed, processes, lambda _, done, total: render("render validation", done, total)
+    name = "embedder.pt" if backbone == "compact" else f"embedder-{backbone}.pt"
+    return learn(
+        lambda patches: _Trainer(plan, backbone, patches, torch.device(device)),
+        plan,
+        Mixture(plan.seed, plan.people, PEOPLE_PER_BATCH, VIEWS_PER_PERSON),
+        folder / name,
+        steps=plan.steps,
+        peak_rate=plan.learning_rate,
+        processes=processes,
+        checkpoint_every=checkpoint_every,
+        validated=validated,
+        progress=progress,
     )
-    trainer = _Trainer(plan, backbone, torch.device(device))
-    checkpoint = folder / ("embedder.pt" if backbone == "compact" else f"embedder-{backbone}.pt")
-    saved = load_checkpoint(checkpoint, plan)
-    if saved is not None:
-        trainer.restore(saved)
-    log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_tpir")
-    log.begin(trainer.step)
-    switch = int(np.ceil(plan.contrastive_share * plan.steps))
-    mixture = Mixture(plan.seed, plan.people, PEOPLE_PER_BATCH, VIEWS_PER_PERSON)
-    for step, batch in enumerate(batches(patches, mixture, trainer.step, plan.steps), trainer.step):
-        if step == switch:
-            trainer.classes.data.copy_(_class_means(trainer.network, patches, plan, trainer.device))
-        loss = trainer.update(batch)
-        log.add(loss)
-        progress("train", step + 1, plan.steps, loss)
-        if (step + 1) % checkpoint_every == 0 or step + 1 == plan.steps:
-            rate = learning_rate(step, plan.steps, plan.learning_rate)
-            log.write(step + 1, rate, validation.tpir(trainer.network, trainer.device))
-            save_checkpoint(checkpoint, plan, trainer.state())
-    return {name: tensor.cpu() for name, tensor in trainer.network.eval().state_dict().items()}
