@@ -91,8 +91,8 @@ class BatchLoop:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the loop ended by itself, if it did."""
-        return self._failure
+        """Why the loop ended by itself, if it did, or never will go on."""
+        return self._failure or self._settlement.hang
 
     @property
     def trouble(self) -> str:

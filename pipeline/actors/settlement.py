@@ -20,6 +20,8 @@ from pipeline.wire import receipts as receipt_wire
 
 FRAME_LIFETIME_SECONDS = 180.0
 """The longest a frame can live in Kafka's files; a successor may have to replay one as old as this."""
+HUNG_SECONDS = 40.0
+"""No transaction takes as long: an outbox gives up a commit after 15 s, and a rollback, if its client ever returns."""
 PRUNE_SECONDS = 60.0
 """How often alerts that no frame can meet any more are dropped from the cool-down."""
 
@@ -54,12 +56,24 @@ class Settlement:
         self._trace = trace
         self._lock = threading.RLock()
         self._next: dict[int, int] = {}
+        self._committing_since: float | None = None
         self._pruned = clock.monotonic()
 
     @property
     def remembered(self) -> int:
         """Pairs of camera and entry that the cool-down knows of."""
         return self._cooldown.size
+
+    @property
+    def hang(self) -> BrokerError | None:
+        """What is wrong if the client does not return from a transaction; it may be asked for in any thread."""
+        since = self._committing_since
+        if since is None or time.monotonic() - since < HUNG_SECONDS:
+            return None
+        return BrokerError(
+            f"Kafka's client has not returned from a transaction for {time.monotonic() - since:.0f} s; what was not "
+            f"committed is read again by a successor"
+        )
 
     def assigned(self, starts: Mapping[int, int]) -> None:
         """Take over partitions at the offsets they will be read from, and rebuild the cool-down from their alerts."""
@@ -115,7 +129,7 @@ class Settlement:
             spans = {partition: (self._next[partition], end) for partition, end in offsets.items()}
             receipt = self._receipt(seen, found, len(alerts))
             check_batch(spans, receipt.ranges)
-            began = time.monotonic()
+            self._committing_since = began = time.monotonic()
             try:
                 self._outbox.commit(self._outgoing(seen, alerts, receipt), offsets, seen.extent.membership)
             except TransactionAborted:
@@ -127,6 +141,8 @@ class Settlement:
                     f"worker slot {slot} of run {run} was fenced, since another run uses the name {run} on this Kafka; "
                     f"stop that one, or choose another --run-name ({error})"
                 ) from error
+            finally:
+                self._committing_since = None
             self._trace.add(seen.number, "commit", began, time.monotonic())
             self._next.update(offsets)
             for alert in alerts:

@@ -173,6 +173,13 @@ class LocalKafka:
         """
         return leaders.transaction_coordinator(self._serving(), transactional_id, self._access)
 
+    def group_coordinator(self, group: str) -> int | None:
+        """The id of the node that coordinates a consumer group, None while none does.
+
+        Raises BrokerError before the first group there is, for which the topic is made that says so.
+        """
+        return leaders.group_coordinator(self._serving(), group, self._access)
+
     def stop(self) -> None:
         """End it and remove its folders; does nothing if it is not there."""
         nodes, self.nodes = self.nodes, {}

@@ -1,4 +1,4 @@
-"""Which node of a Kafka leads what: a partition, and the transactions of a transactional id."""
+"""Which node of a Kafka leads what: a partition, the transactions of a transactional id, and a consumer group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pipeline.errors import BrokerError
 from pipeline.local.launch import ASK_SECONDS, SILENT
 
 TRANSACTIONS: Final = "__transaction_state"
+OFFSETS: Final = "__consumer_offsets"
 SMALLEST: Final = -(2**31)
 """Of Java's integers the one without a positive counterpart, which Kafka takes for 0."""
 
@@ -42,8 +43,20 @@ def transaction_coordinator(address: str, transactional_id: str, access: Mapping
     It is the leader of the partition that the id hashes to, since no admin request of librdkafka asks for it. Raises
     BrokerError if nobody answers, or no transactional producer was ever there.
     """
-    known = _partitions(address, TRANSACTIONS, access)
-    hashed = java_hash(transactional_id)
+    return _coordinator(address, TRANSACTIONS, transactional_id, access)
+
+
+def group_coordinator(address: str, group: str, access: Mapping[str, str] | None = None) -> int | None:
+    """The node that coordinates a consumer group, found as that of transactions is; None while there is none.
+
+    Raises BrokerError if nobody answers, or no group was ever there.
+    """
+    return _coordinator(address, OFFSETS, group, access)
+
+
+def _coordinator(address: str, topic: str, id_: str, access: Mapping[str, str] | None) -> int | None:
+    known = _partitions(address, topic, access)
+    hashed = java_hash(id_)
     return known[(0 if hashed == SMALLEST else abs(hashed)) % len(known)].leader
 
 

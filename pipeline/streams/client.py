@@ -25,6 +25,7 @@ PASSING_CODES: Final = frozenset(
         KafkaError._TRANSPORT,
         KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
+        KafkaError._DESTROY_BROKER,  # the connection of a broker that is not in the metadata any more
         KafkaError._MAX_POLL_EXCEEDED,  # the group's lost callback follows and says what it means
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -33,6 +34,7 @@ PASSING_CODES: Final = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,  # of a leader that was elected a moment ago
         KafkaError.REQUEST_TIMED_OUT,
     }
 )

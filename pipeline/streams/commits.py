@@ -10,16 +10,24 @@ from pipeline.streams.client import Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.1
-COORDINATOR_CODES: Final = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+PASSING_CODES: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._DESTROY_BROKER,
+    }
 )
+"""A broker that is no coordinator any more or not yet, and a connection that ends with the request still in it."""
 
 
 def committed(consumer: Any, asked: list[TopicPartition], seconds: float) -> list[TopicPartition]:
     """What a consumer's group has committed of these partitions; raises KafkaException.
 
-    Asked again for so long while the group has no coordinator: the client waits for one, but passes on what a broker
-    answers that is one no more, or not yet.
+    Asked again for so long while the group has no coordinator: the client waits for one, but passes on what becomes of
+    a question to a broker that is one no more, or not yet.
     """
     until = time.monotonic() + seconds
     while True:
@@ -28,7 +36,7 @@ def committed(consumer: Any, asked: list[TopicPartition], seconds: float) -> lis
                 asked, timeout=max(RETRY_SECONDS, until - time.monotonic())
             )
         except KafkaException as error:
-            if error.args[0].code() not in COORDINATOR_CODES or time.monotonic() >= until:
+            if error.args[0].code() not in PASSING_CODES or time.monotonic() >= until:
                 raise
             time.sleep(RETRY_SECONDS)
         else:

@@ -2,18 +2,35 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from pipeline.errors import BrokerError, TransactionAborted
 from pipeline.records import OutgoingRecord
-from pipeline.streams.client import FENCED_CODES, REQUEST_MS, Connection, Notices, broker_error
+from pipeline.streams.client import FENCED_CODES, Connection, Notices, broker_error
 
 RETRY_BACKOFF_MS: Final = 5
 """A transaction right after another waits this long for the coordinator to finish the last one; 100 by default."""
 TRANSACTION_SECONDS: Final = 10.0
 DEADLINE_SECONDS: Final = 15.0
+ANSWER_MS: Final = 2000
+"""How long a broker may leave a request unanswered before it is asked for anew.
+
+Those of a transaction go one after another, to its coordinator, the group's and the leaders. If they stand still on one
+broker, each waits for so long, and all together have to end within the transaction's time-out.
+"""
+COORDINATOR_MS: Final = 1000
+"""For how long the group's coordinator is believed to be what it was, without a word from it.
+
+librdkafka drops a broker that is missing in the metadata, as one is that stands still once its session is over (3 s on
+a local Kafka of three, 9 s by default). If it is still kept as the coordinator by then, the call that sends offsets
+waits for ever, whatever its time-out (its issues 5511 and 5456, in 2.16). What is kept without a use is as old as the
+metadata may be.
+"""
+METADATA_MS: Final = 300
+"""How often metadata is asked for: leaders would be unknown if it were ever older than it may be."""
 
 
 class KafkaOutbox:
@@ -33,7 +50,10 @@ class KafkaOutbox:
         deadline: float = DEADLINE_SECONDS,
         open_producer: Callable[..., Any] = Producer,
     ) -> None:
-        """`topic` is the one whose offsets are committed; times in seconds."""
+        """`topic` is the one whose offsets are committed; times in seconds.
+
+        `deadline` is what a commit may take, an abort, and the take-over.
+        """
         self._brokers = connection.brokers
         self._topic = topic
         self._deadline = deadline
@@ -51,15 +71,16 @@ class KafkaOutbox:
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": timeout_ms,
                 "delivery.timeout.ms": timeout_ms,
-                # in time for another leader to get what one that stands still was sent
-                "socket.timeout.ms": min(REQUEST_MS, timeout_ms // 2),
+                "socket.timeout.ms": min(ANSWER_MS, timeout_ms // 4),
+                "metadata.max.age.ms": COORDINATOR_MS,
+                "topic.metadata.refresh.interval.ms": METADATA_MS,
                 "retry.backoff.ms": RETRY_BACKOFF_MS,
                 "linger.ms": 1,
                 "compression.type": "none",
             },
         )
         try:
-            self._insist(self._producer.init_transactions)
+            self._insist(self._producer.init_transactions, self._began + deadline)
         except KafkaException as error:
             raise self._ending("taking over the transactional id", error) from error
 
@@ -71,11 +92,12 @@ class KafkaOutbox:
             self._producer.begin_transaction()
             self._open = True
             self._began = time.monotonic()
+            until = self._began + self._deadline
             for record in records:
                 self._produce(record)
             if positions:
-                self._insist(lambda timeout: self._producer.send_offsets_to_transaction(positions, membership, timeout))
-            self._insist(self._producer.commit_transaction)
+                self._insist(partial(self._send_offsets, positions, membership), until)
+            self._insist(self._producer.commit_transaction, until)
         except KafkaException as error:
             self._roll_back(error)
         self._open = False
@@ -104,9 +126,11 @@ class KafkaOutbox:
         if error is not None:
             self._refused.append(error)
 
-    def _insist(self, call: Callable[[float], None]) -> None:
-        """Make `call`, and again while its error may pass, until the deadline."""
-        until = time.monotonic() + self._deadline
+    def _send_offsets(self, positions: list[TopicPartition], membership: Any, timeout: float) -> None:
+        self._producer.send_offsets_to_transaction(positions, membership, timeout)
+
+    def _insist(self, call: Callable[[float], None], until: float) -> None:
+        """Make `call`, and again while its error may pass, until then by the monotonic clock."""
         while True:
             try:
                 call(max(0.1, until - time.monotonic()))
@@ -128,7 +152,7 @@ class KafkaOutbox:
 
     def _abort(self) -> None:
         try:
-            self._insist(self._producer.abort_transaction)
+            self._insist(self._producer.abort_transaction, time.monotonic() + self._deadline)
         except KafkaException as error:
             raise self._ending("abort of a transaction", error) from error
         self._open = False

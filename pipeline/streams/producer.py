@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.catalog.topics import BATCH_BYTES, RECORD_BYTES
 from pipeline.errors import BrokerError
-from pipeline.streams.client import DENIED_CODES, Connection, Notices, broker_error
+from pipeline.streams.client import DENIED_CODES, REQUEST_MS, Connection, Notices, broker_error
 
 QUEUE_KIB: Final = 64 * 1024
 DELIVERY_SECONDS: Final = 5.0
@@ -56,6 +56,8 @@ class FrameProducer:
                 "message.max.bytes": RECORD_BYTES,
                 "queue.buffering.max.kbytes": queue_kib,
                 "delivery.timeout.ms": int(delivery_timeout * 1000),
+                # what was sent to a leader that stands still is sent to the next one in time
+                "socket.timeout.ms": min(REQUEST_MS, int(delivery_timeout * 500)),
                 "socket.send.buffer.bytes": 1024 * 1024,
             },
         )

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun
 
-from pipeline.actors import batch_loop
+from pipeline.actors import batch_loop, settlement
 from pipeline.actors.batch_loop import ENDED_LIMIT
+from pipeline.actors.failure import recoverable
 from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
@@ -293,6 +294,30 @@ def test_a_fault_in_any_stage_ends_the_loop_with_nothing_committed(
     run.worker()
     eventually(lambda: run.settled)
     assert run.alerted == [("cam/0", "person-1")]
+
+
+def test_a_worker_whose_client_never_returns_from_a_transaction_has_failed(
+    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is there and its group hears from it, so that nobody else would take its partitions."""
+    released = threading.Event()
+
+    class Hanging:
+        def __init__(self, outbox: Any) -> None:
+            self.close = outbox.close
+
+        def commit(self, *_: Any) -> None:
+            released.wait()
+
+    monkeypatch.setattr(settlement, "HUNG_SECONDS", 0.2)
+    worker = run.worker(outbox=Hanging(run.outbox()))
+    assert worker.loop.failure is None
+    run.send(1)
+    eventually(lambda: isinstance(worker.loop.failure, BrokerError))
+    assert "has not returned from a transaction" in str(worker.loop.failure)
+    assert recoverable(worker.loop.failure)
+    released.set()
+    eventually(lambda: worker.loop.failure is None, "the watch to end with the transaction")
 
 
 def test_untrusted_cameras_of_partitions_that_went_are_not_counted(run: MemoryRun, eventually: Eventually) -> None:

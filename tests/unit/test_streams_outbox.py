@@ -1,5 +1,6 @@
 """The Kafka outbox on a client that the test plays: what is tried again, rolled back, or the end."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,23 @@ def test_the_settings_that_the_measurements_ask_for() -> None:
     assert producer.properties["retry.backoff.ms"] == 5
 
 
+def test_a_broker_that_stands_still_can_hold_up_each_request_of_a_transaction_and_it_still_ends_in_time() -> None:
+    """Those to the transaction's coordinator, the group's coordinator, a leader, and the end of it."""
+    for timeout in (10.0, 2.0):
+        producer = PlayedProducer()
+        outbox(producer, transaction_timeout=timeout)
+        assert 4 * producer.properties["socket.timeout.ms"] <= producer.properties["transaction.timeout.ms"]
+
+
+def test_a_coordinator_is_forgotten_before_a_broker_can_be_missing_and_leaders_never_are() -> None:
+    """3 s is the shortest time after which Kafka misses one."""
+    producer = PlayedProducer()
+    outbox(producer)
+    age = producer.properties["metadata.max.age.ms"]
+    assert age + 1000 < 3000, "looked at once a second"
+    assert 2 * producer.properties["topic.metadata.refresh.interval.ms"] < age
+
+
 @pytest.mark.parametrize("call", ["init", "offsets", "commit"])
 def test_what_may_pass_is_tried_again(call: str) -> None:
     """The call itself, not the whole transaction."""
@@ -148,6 +166,22 @@ def test_an_error_that_does_not_pass_before_the_deadline_is_the_end() -> None:
     producer = PlayedProducer(commit=[RETRIABLE] * 3)
     with pytest.raises(BrokerError, match="slow"):
         commit(outbox(producer, deadline=0.0))
+
+
+def test_all_of_a_commit_has_one_deadline() -> None:
+    """Not each of its calls: Kafka ends the transaction meanwhile."""
+    given: list[float] = []
+
+    class Slow(PlayedProducer):
+        def send_offsets_to_transaction(self, _: Any, __: Any, timeout: float) -> None:
+            given.append(timeout)
+            time.sleep(0.05)
+
+        def commit_transaction(self, timeout: float) -> None:
+            given.append(timeout)
+
+    commit(outbox(Slow(), deadline=5.0))
+    assert given[1] <= given[0] - 0.05 <= 4.95
 
 
 def test_a_fenced_successor_cannot_be_made() -> None:
