@@ -68,12 +68,19 @@ def standing_workers(run: str, scaling: Scaling) -> int:
 class Elasticity:
     """Resizes one pool; `status` may be called from any thread that holds the lock."""
 
-    def __init__(self, plan: ElasticPlan, pool: Pool, totals: Totals, lock: threading.Lock) -> None:
-        """`lock` guards `pool` and `totals`; it is never held while Kafka is asked."""
+    def __init__(
+        self, plan: ElasticPlan, pool: Pool, totals: Totals, lock: threading.Lock, settled: Callable[[], bool]
+    ) -> None:
+        """`lock` guards `pool` and `totals`; it is never held while Kafka is asked.
+
+        Nothing is resized until `settled`, asked under the lock: a worker that a predecessor has left may hold frames,
+        and one that has not been heard yet would be taken for one that holds none.
+        """
         self._plan = plan
         self._pool = pool
         self._totals = totals
         self._lock = lock
+        self._settled = settled
         self._scaler = Scaler(plan.scaling, len(pool.workers))
         self._grown = 0
         self._shrunk = 0
@@ -137,7 +144,8 @@ class Elasticity:
     def _adjust(self, lag: int | None, telemetry: Telemetry) -> None:
         before = self._scaler.workers
         # while workers leave, their partitions are on their way, and their slots are not free
-        decision = self._scaler.decide(None if lag is None or self._pool.leaving else self._observation(lag))
+        moving = bool(self._pool.leaving) or not self._settled()
+        decision = self._scaler.decide(None if lag is None or moving else self._observation(lag))
         telemetry.set(metrics.POOL_WORKERS, decision.workers, state="wanted")
         telemetry.set(metrics.POOL_WORKERS, self._pool.running, state="running")
         if lag is not None:

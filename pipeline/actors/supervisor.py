@@ -65,9 +65,10 @@ class Supervisor:
         elastic = plan.elastic
         workers = plan.workers if elastic is None else standing_workers(plan.run, elastic.scaling)
         self._pool = Pool(self._worker, workers)
-        self._elasticity = None if elastic is None else Elasticity(elastic, self._pool, self._totals, self._lock)
         self._inherited = names_there(plan.run, self._children)
         """Processes that a predecessor has left and that may be at work, though nobody has heard of them yet."""
+        watched = (self._pool, self._totals, self._lock, lambda: not self._inherited)
+        self._elasticity = None if elastic is None else Elasticity(elastic, *watched)
         self._lease = LeaseWatch(plan.lease_seconds, self._end_without_lease)
         threads: dict[str, Callable[[], None]] = {"tend": self._tend, "heartbeat": self._beat}
         if self._elasticity is not None:
