@@ -1,4 +1,4 @@
-"""From consumed records to decoded pictures: read the record, apply the overload policy, decode in threads."""
+"""From consumed records to decoded pictures: read the record, apply the overload policy, decode."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,7 +27,8 @@ class Intake:
         self._clocks = clocks
         self._clock = clock
         self._topic = topic
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        # one alone would have this thread wait for it, picture by picture
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
 
     def sort(self, batch: Batch) -> Sorted:
         """Read the records and apply the overload policy: what is shed is not decoded."""
@@ -52,7 +53,8 @@ class Intake:
         endings, letters = list(batch.endings), list(batch.dead_letters)
         frames: list[OpenedFrame] = []
         # a record of `frames` that was read as a frame has a value
-        pictures = self._pool.map(self._picture, [record.value or b"" for _, record in batch.frames])
+        jpegs = [record.value or b"" for _, record in batch.frames]
+        pictures = map(self._picture, jpegs) if self._pool is None else self._pool.map(self._picture, jpegs)
         for (facts, record), picture in zip(batch.frames, pictures, strict=True):
             if isinstance(picture, FrameError):
                 letters.append(self._letter(record, picture))
@@ -72,7 +74,8 @@ class Intake:
 
     def close(self) -> None:
         """Stop the decoding threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _facts(self, record: ConsumedRecord, frame: Frame) -> FrameFacts:
         trusted = self._clocks.observe(frame.camera, frame.capture_ns, record.append_ns)

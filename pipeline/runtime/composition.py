@@ -32,6 +32,7 @@ from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of, require_dimension
 from pipeline.runtime.elastic_factory import elastic_plan
 from pipeline.runtime.gpus import gpu_share, search_gpu_share
+from pipeline.runtime.heap import freeze_heap
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
@@ -78,16 +79,15 @@ def shipped_looking(settings: Settings) -> Looking:
 
     Raises ModelError if they can't be had, SettingsError if they can't be used as set.
     """
-    import torch  # noqa: PLC0415  # loads in workers only
-
     from pipeline.vision.align import align  # noqa: PLC0415  # torch and OpenCV load in workers only
     from pipeline.vision.decode import decode_jpeg  # noqa: PLC0415  # as above
     from pipeline.vision.eyes import load_detector, load_embedder  # noqa: PLC0415  # as above
     from pipeline.vision.own_models import OwnDetector, OwnEmbedder  # noqa: PLC0415  # as above
+    from pipeline.vision.threads import use_threads  # noqa: PLC0415  # as above
     from pipeline.vision.weights import load_manifest  # noqa: PLC0415  # as above
 
     device, vision = device_of(settings), settings.vision
-    torch.set_num_threads(threads_of(settings))
+    use_threads(threads_of(settings))
     detector: Detector
     if vision.detector_model is None:
         detector = load_detector(device, vision.precision, vision.weights)
@@ -172,6 +172,7 @@ class WorkerFactory:
             finally:
                 server.stop()
 
+        freeze_heap()
         return WorkerParts(loop, ledger, trace, server.port, close)
 
     def _gallery(self, telemetry: Telemetry) -> RayGallery:

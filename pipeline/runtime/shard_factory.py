@@ -17,6 +17,7 @@ from pipeline.matching.shard import FaissShard
 from pipeline.matching.view import WatchlistView
 from pipeline.runtime.connections import connection_of
 from pipeline.runtime.dimensions import dimension_of
+from pipeline.runtime.heap import freeze_heap
 from pipeline.runtime.settings import Settings
 from pipeline.streams.reader import TopicReader
 from pipeline.streams.writer import RecordWriter
@@ -53,6 +54,7 @@ class ShardFactory:
             feed.close()
             server.stop()
 
+        freeze_heap()
         return ShardParts(shard, feed, view, telemetry, server.port, close)
 
 

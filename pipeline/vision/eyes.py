@@ -7,7 +7,6 @@ from importlib.resources.abc import Traversable
 from typing import Final, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from pipeline.errors import ModelError
 from pipeline.synthetic.faces import CROP_SIZE
@@ -15,6 +14,7 @@ from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, LEAST_SCORE, Tor
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.forward import Precision
 from pipeline.vision.precision import probe
+from pipeline.vision.threads import use_threads
 from pipeline.vision.weights import NetworkName, OperatingPoint, load_manifest, load_weights
 
 PROBE_CROPS: Final = 8
@@ -39,11 +39,10 @@ def load_eyes(
 ) -> Eyes:
     """Load the shipped networks, or those of a folder that training wrote, onto a torch device.
 
-    `auto` is bf16 on a GPU; on a CPU a probe of less than 1.5 s chooses for each network. Sets the number of torch's
-    threads for the whole process. Raises ModelError if the weights are missing or corrupt, or the precision cannot be
-    had.
+    `auto` is bf16 on a GPU; on a CPU a probe of less than 1.5 s chooses for each network. Sets the number of threads
+    for the whole process. Raises ModelError if the weights are missing or corrupt, or the precision cannot be had.
     """
-    torch.set_num_threads(threads)
+    use_threads(threads)
     return Eyes(
         detector=load_detector(device, precision, folder),
         embedder=load_embedder(device, precision, folder),
