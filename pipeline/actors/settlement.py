@@ -20,8 +20,9 @@ from pipeline.wire import receipts as receipt_wire
 
 FRAME_LIFETIME_SECONDS = 180.0
 """The longest a frame can live in Kafka's files; a successor may have to replay one as old as this."""
-HUNG_SECONDS = 40.0
-"""No transaction takes as long: an outbox gives up a commit after 15 s, and a rollback, if its client ever returns."""
+HUNG_SECONDS = 7.0
+"""A transaction that takes as long is given up, and its worker replaced: Kafka ends it after 10 s, and the client may
+never return from it. One that waits for a broker that stands still takes 3 to 6 s."""
 PRUNE_SECONDS = 60.0
 """How often alerts that no frame can meet any more are dropped from the cool-down."""
 
@@ -66,7 +67,7 @@ class Settlement:
 
     @property
     def hang(self) -> BrokerError | None:
-        """What is wrong if the client does not return from a transaction; it may be asked for in any thread."""
+        """What is wrong if a transaction takes too long, if it does; it may be asked for in any thread."""
         since = self._committing_since
         if since is None or time.monotonic() - since < HUNG_SECONDS:
             return None

@@ -27,7 +27,7 @@ COORDINATOR_MS: Final = 1000
 librdkafka drops a broker that is missing in the metadata, as one is that stands still once its session is over (3 s on
 a local Kafka of three, 9 s by default). If it is still kept as the coordinator by then, the call that sends offsets
 waits for ever, whatever its time-out (its issues 5511 and 5456, in 2.16). What is kept without a use is as old as the
-metadata may be.
+metadata may be. A call that is made within that second may hang all the same, which its caller has to notice.
 """
 METADATA_MS: Final = 300
 """How often metadata is asked for: leaders would be unknown if it were ever older than it may be."""
