@@ -209,12 +209,11 @@ def show(report: Report, console: Console) -> None:
 
 def main(
     seconds: Annotated[float, typer.Option(min=0.01, help="Time of each stage, precision and batch.")] = 0.5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch and OpenCV.")] = 1,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, too.")] = None,
 ) -> None:
     """Measure rendering, decoding, detection, alignment and embedding on this machine."""
     cuda = torch.cuda.is_available()
-    cv2.setNumThreads(threads)
     eyes = eyes_by_precision("cuda" if cuda else "cpu", threads)
     figures = list(measure(eyes, seconds))
     report = Report(

@@ -23,6 +23,7 @@ from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
+from pipeline.vision.threads import use_threads
 from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
 from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
@@ -73,7 +74,7 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
         raise SettingsError(f"--distil teaches no {plan.backbone} network: leave it out, or add --backbone resnet50")
     device = _device(settings.vision.device)
     if settings.vision.threads is not None:
-        torch.set_num_threads(settings.vision.threads)
+        use_threads(settings.vision.threads)
     tensors = _trained(plan, device, progress)
     try:
         path = _write_weights(plan, tensors)

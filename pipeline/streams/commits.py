@@ -10,7 +10,7 @@ from pipeline.streams.client import Connection, Notices, broker_error
 
 ASK_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.1
-PASSING_CODES: Final = frozenset(
+AGAIN_CODES: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -36,7 +36,7 @@ def committed(consumer: Any, asked: list[TopicPartition], seconds: float) -> lis
                 asked, timeout=max(RETRY_SECONDS, until - time.monotonic())
             )
         except KafkaException as error:
-            if error.args[0].code() not in PASSING_CODES or time.monotonic() >= until:
+            if error.args[0].code() not in AGAIN_CODES or time.monotonic() >= until:
                 raise
             time.sleep(RETRY_SECONDS)
         else:

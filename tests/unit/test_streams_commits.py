@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from pipeline.streams import commits
-from pipeline.streams.commits import PASSING_CODES, committed
+from pipeline.streams.commits import AGAIN_CODES, committed
 
 ASKED = [TopicPartition("frames", 1)]
 ANSWER = [TopicPartition("frames", 1, 7)]
@@ -35,9 +35,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_group_without_a_coordinator_is_asked_for_again() -> None:
     """A broker that has just started, or has just taken the group over, is none yet."""
-    member = Member(*PASSING_CODES)
+    member = Member(*AGAIN_CODES)
     assert committed(member, ASKED, 5.0) is ANSWER
-    assert member.questions == len(PASSING_CODES) + 1
+    assert member.questions == len(AGAIN_CODES) + 1
 
 
 def test_another_error_is_one_at_once() -> None:
