@@ -20,7 +20,10 @@ class Bottleneck(nn.Module):
         outputs = EXPANSION * width
         self.reduce = convolution(inputs, width, 1)
         self.spatial = convolution(width, width, 3, stride)
-        self.expand = nn.Sequential(nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        # Each block begins as what is beside it (Goyal et al. 2017, 5.1), so that a deep network learns from the start.
+        norm = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(norm.weight)
+        self.expand = nn.Sequential(nn.Conv2d(width, outputs, 1, bias=False), norm)
         self.beside: nn.Module = nn.Identity()
         if inputs != outputs or stride != 1:
             self.beside = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -11,7 +11,7 @@ from pipeline.errors import ModelError
 from pipeline.vision.backbones import backbone_network
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.resnet50 import ResNet50
-from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
+from pipeline.vision.training.distillation import DistillationPlan, Stage, distil_embedder
 from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
 from pipeline.vision.weights import load_weights
 
@@ -73,7 +73,7 @@ def test_a_distilled_network_comes_nearer_to_its_teacher_and_resumes(
     weights = load_weights("embedder")
     teacher = backbone_network("compact")
     teacher.load_state_dict(weights.tensors)
-    plan = DistillationPlan(weights.version, people=128, steps=6, half_size_share=0.5, learning_rate=3e-3)
+    plan = DistillationPlan(weights.version, people=128, steps=6, stages=(Stage(2, 0.5, 3e-3), Stage(1, 0.5, 3e-3)))
     losses: list[float] = []
 
     def progress(stage: str, done: int, total: int, loss: float) -> None:

@@ -1,13 +1,17 @@
 """Training of a large embedder without a GPU: it learns to repeat the templates of a small one.
 
 A template to repeat says more of a picture than which person it is of, so a small part of the pictures will do; the
-result is at best as good as its teacher. The first steps see crops of half the size, at a quarter of the cost.
+result is at best as good as its teacher. Most steps see crops of a quarter of the size, at a sixteenth of the cost, and
+the last few whole ones.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,11 +19,22 @@ from torch.nn import functional
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.training.batches import Batch, Mixture, exposed
 from pipeline.vision.training.learning import Progress, learn
-from pipeline.vision.training.schedule import learning_rate
+from pipeline.vision.training.schedule import warmed_up
 
-BATCH: Final = 128
-MICRO_BATCH: Final = 64
-"""Pictures whose activations are in memory at a time: 60 MB each at the full size."""
+BATCH: Final = 64
+"""Pictures of a step, whose activations are in memory: 60 MB each at the full size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of the training on crops of one size."""
+
+    reduction: int
+    """Divides the crops' width and height: 1, 2, 4, …"""
+    share: float
+    """Of the steps."""
+    learning_rate: float
+    """At its first step; from there it falls in a line to the next stage's, in the last to zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +45,18 @@ class DistillationPlan:
     """Version of the network whose templates are learnt."""
     seed: int = 0
     people: int = 20_000
-    steps: int = 1_000
-    half_size_share: float = 0.9
-    """Share of the steps on crops of half the size."""
-    learning_rate: float = 1e-3
+    steps: int = 3_900
+    stages: tuple[Stage, ...] = (Stage(4, 0.85, 2e-3), Stage(2, 0.125, 1e-3), Stage(1, 0.025, 5e-4))
+    """In the order in which they are gone through; their shares add up to 1."""
     weight_decay: float = 0.02
+
+    def at(self, step: int) -> tuple[int, float]:
+        """Return the reduction and the learning rate of a step."""
+        share = step / self.steps
+        begins = [0.0, *accumulate(stage.share for stage in self.stages)]
+        stage = self.stages[bisect_right(begins[1:-1], share)]
+        rate = float(np.interp(share, begins, [*(each.learning_rate for each in self.stages), 0.0]))
+        return stage.reduction, rate * warmed_up(share)
 
 
 class _Student:
@@ -45,9 +67,7 @@ class _Student:
         self.plan, self.device, self.step = plan, device, 0
         self.teacher = teacher.to(device).eval()
         self.network: nn.Module = backbone_network(backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this pair
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-        )
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=plan.weight_decay)
 
     def state(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
@@ -59,35 +79,33 @@ class _Student:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def update(self, batch: Batch) -> float:
-        """Take one step and return its loss: 1 − cosine of the two networks' templates, averaged."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.plan.steps, self.plan.learning_rate)
-        crops, gain, _ = batch
-        self.optimiser.zero_grad()
-        total = 0.0
-        for first in range(0, len(crops), MICRO_BATCH):
-            part = slice(first, first + MICRO_BATCH)
-            loss = self._distance(exposed(crops[part], gain[part], self.device)) / len(crops)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-            total += float(loss.detach())
-        self.optimiser.step()
-        self.step += 1
-        return total
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.plan.at(self.step)[1]
 
     @property
     def seeing(self) -> nn.Module:
-        """The network, behind what halves its crops while it trains on those."""
-        if self.step < self.plan.half_size_share * self.plan.steps:
-            return nn.Sequential(nn.AvgPool2d(2), self.network)
-        return self.network
+        """The network, behind what makes its crops as small as the next step's."""
+        reduction, _ = self.plan.at(self.step)
+        return nn.Sequential(nn.AvgPool2d(reduction), self.network) if reduction > 1 else self.network
 
-    def _distance(self, pictures: Tensor) -> Tensor:
+    def update(self, batch: Batch) -> float:
+        """Take one step and return its loss: 1 − cosine of the two networks' templates, averaged."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        crops, gain, _ = batch
+        pictures = exposed(crops, gain, self.device)
         with torch.no_grad():
             wanted = functional.normalize(self.teacher(pictures))
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self.seeing(pictures)
-        return (1.0 - (functional.normalize(raw.float()) * wanted).sum(1)).sum()
+        loss = (1.0 - (functional.normalize(raw.float()) * wanted).sum(1)).mean()
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        self.optimiser.step()
+        self.step += 1
+        return float(loss.detach())
 
 
 def distil_embedder(
@@ -97,7 +115,7 @@ def distil_embedder(
     *,
     device: str = "cpu",
     processes: int = 1,
-    checkpoint_every: int = 50,
+    checkpoint_every: int = 100,
     validated: int = 300,
     backbone: Backbone = "resnet50",
     progress: Progress,
@@ -113,7 +131,6 @@ def distil_embedder(
         Mixture(plan.seed, plan.people, BATCH, 1),
         folder / f"embedder-{backbone}-distilled.pt",
         steps=plan.steps,
-        peak_rate=plan.learning_rate,
         processes=processes,
         checkpoint_every=checkpoint_every,
         validated=validated,

@@ -86,6 +86,11 @@ class _Trainer:
         )
 
     @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return learning_rate(self.step, self.plan.steps, self.plan.learning_rate)
+
+    @property
     def seeing(self) -> nn.Module:
         """The network, at every step on whole crops."""
         return self.network
@@ -111,7 +116,7 @@ class _Trainer:
         if self.step == int(np.ceil(self.plan.contrastive_share * self.plan.steps)):
             self.classes.data.copy_(_class_means(self.network, self.patches, self.plan, self.device))
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.plan.steps, self.plan.learning_rate)
+            group["lr"] = self.rate
         crops, gain, classes = batch
         labels = torch.from_numpy(classes).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -154,7 +159,6 @@ def train_embedder(
         Mixture(plan.seed, plan.people, PEOPLE_PER_BATCH, VIEWS_PER_PERSON),
         folder / name,
         steps=plan.steps,
-        peak_rate=plan.learning_rate,
         processes=processes,
         checkpoint_every=checkpoint_every,
         validated=validated,

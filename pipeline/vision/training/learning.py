@@ -12,7 +12,6 @@ from pipeline.vision.training.batches import Batch, Mixture, batches
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.log import TrainingLog
 from pipeline.vision.training.patches import Patches, load_or_render
-from pipeline.vision.training.schedule import learning_rate
 from pipeline.vision.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -28,6 +27,10 @@ class Learner(Protocol):
     step: int
     network: nn.Module
     device: torch.device
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
 
     @property
     def seeing(self) -> nn.Module:
@@ -50,7 +53,6 @@ def learn(
     checkpoint: Path,
     *,
     steps: int,
-    peak_rate: float,
     processes: int,
     checkpoint_every: int,
     validated: int,
@@ -80,11 +82,11 @@ def learn(
     log = TrainingLog(checkpoint.with_suffix(".csv"), "validation_tpir")
     log.begin(learner.step)
     for step, batch in enumerate(batches(patches, mixture, learner.step, steps), learner.step):
+        rate = learner.rate
         loss = learner.update(batch)
         log.add(loss)
         progress("train", step + 1, steps, loss)
         if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
-            rate = learning_rate(step, steps, peak_rate)
             log.write(step + 1, rate, validation.tpir(learner.seeing, learner.device))
             save_checkpoint(checkpoint, plan, learner.state())
     return {name: tensor.cpu() for name, tensor in learner.network.eval().state_dict().items()}
