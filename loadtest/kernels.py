@@ -38,6 +38,7 @@ from pipeline.vision.decode import decode_jpeg
 from pipeline.vision.eyes import Eyes, load_eyes
 from pipeline.vision.forward import Precision
 from pipeline.vision.precision import PRECISIONS
+from pipeline.vision.shipped import Backbone, shipped_folder
 
 BATCHES: Final = (1, 8, 32, 128)
 FRAMES: Final = 16
@@ -108,12 +109,12 @@ def street_jpegs() -> list[bytes]:
     return [bytes(cv2.imencode(".jpg", each, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]) for each in pictures]
 
 
-def eyes_by_precision(device: str, threads: int) -> dict[Precision, Eyes]:
+def eyes_by_precision(device: str, threads: int, backbone: Backbone = "compact") -> dict[Precision, Eyes]:
     """Return the shipped eyes in every precision that can be had on a device."""
     found: dict[Precision, Eyes] = {}
     for precision in PRECISIONS:
         try:
-            found[precision] = load_eyes(device, threads, precision)
+            found[precision] = load_eyes(device, threads, precision, shipped_folder(backbone))
         except ModelError as error:
             print(error)
     return found
@@ -210,11 +211,12 @@ def show(report: Report, console: Console) -> None:
 def main(
     seconds: Annotated[float, typer.Option(min=0.01, help="Time of each stage, precision and batch.")] = 0.5,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch and OpenCV.")] = 1,
+    backbone: Annotated[Backbone, typer.Option(help="Which of the shipped embedders.")] = "compact",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, too.")] = None,
 ) -> None:
     """Measure rendering, decoding, detection, alignment and embedding on this machine."""
     cuda = torch.cuda.is_available()
-    eyes = eyes_by_precision("cuda" if cuda else "cpu", threads)
+    eyes = eyes_by_precision("cuda" if cuda else "cpu", threads, backbone)
     figures = list(measure(eyes, seconds))
     report = Report(
         device=f"{torch.cuda.get_device_name()} with {processor()}" if cuda else processor(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import SettingsFile, Verbose, examples, settings_of
+from pipeline.vision.shipped import Backbone
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,6 +49,9 @@ def evaluate(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
     ] = "fp32",
+    backbone: Annotated[
+        Backbone | None, typer.Option(help="Which of the shipped embedders; that of vision.backbone.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Networks that training wrote; those of vision.weights, or shipped."),
@@ -67,7 +71,7 @@ def evaluate(
     came within working distance (40 px, 30° of yaw, a quarter hidden); every pass of anybody else counts.
     Galleries are kept in the user's cache, and an interrupted command goes on where it was.
     """
-    settings = settings_of(settings_file, weights=("vision.weights", weights))
+    settings = settings_of(settings_file, backbone=("vision.backbone", backbone), weights=("vision.weights", weights))
     from pipeline.cli.progress import stage_progress
     from pipeline.runtime import evaluation as job
 
@@ -83,7 +87,7 @@ def evaluate(
         pictures=pictures,
         processes=_cores() if processes is None else processes,
         precision=precision,
-        weights=settings.vision.weights,
+        weights=settings.vision.folder,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )

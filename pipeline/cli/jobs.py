@@ -22,6 +22,7 @@ from pipeline.cli.options import (
     settings_of,
 )
 from pipeline.errors import SettingsError
+from pipeline.vision.shipped import Backbone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,13 +37,6 @@ class Network(StrEnum):
 
     DETECTOR = "detector"
     EMBEDDER = "embedder"
-
-
-class Backbone(StrEnum):
-    """Networks of the embedder."""
-
-    COMPACT = "compact"
-    RESNET50 = "resnet50"
 
 
 def demo(
@@ -196,7 +190,7 @@ def train(
     processes: Annotated[int, typer.Option(min=1, help="Processes that render the training scenes.")] = 1,
     backbone: Annotated[
         Backbone, typer.Option(help="The embedder's network; resnet50 is that of published systems, for a GPU.")
-    ] = Backbone.COMPACT,
+    ] = "compact",
     distil: Annotated[
         bool,
         typer.Option("--distil", help="Have resnet50 repeat the shipped embedder's templates: a tenth of the work."),
@@ -213,7 +207,7 @@ def train(
     from pipeline.cli.progress import stage_progress
     from pipeline.runtime import training as job
 
-    chosen = job.Plan(network.value, out, seed, steps, processes, backbone.value, distil)
+    chosen = job.Plan(network.value, out, seed, steps, processes, backbone, distil)
     with stage_progress() as progress:
         path = job.train(settings, chosen, progress)
     typer.echo(f"{path} written")

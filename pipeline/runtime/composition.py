@@ -90,12 +90,12 @@ def shipped_looking(settings: Settings) -> Looking:
     use_threads(threads_of(settings))
     detector: Detector
     if vision.detector_model is None:
-        detector = load_detector(device, vision.precision, vision.weights)
+        detector = load_detector(device, vision.precision, vision.folder)
     else:
         detector = OwnDetector(vision.detector_model, device=device)
     if vision.embedder_model is None:
-        embedder = load_embedder(device, vision.precision, vision.weights)
-        shipped = load_manifest(vision.weights).operating_point
+        embedder = load_embedder(device, vision.precision, vision.folder)
+        shipped = load_manifest(vision.folder).operating_point
         return Looking(decode_jpeg, detector, align, embedder, shipped.threshold)
     own = OwnEmbedder(vision.embedder_model, device=device)
     threshold = settings.matching.threshold if own.threshold is None else own.threshold

@@ -94,7 +94,7 @@ class _Demonstration:
             self._cameras = CameraProcess(plan, _instruments(settings, plan))
             stack.callback(self._cameras.stop)
             vision, size = settings.vision, settings.demo.watchlist_size
-            enrolment = Enrolment(settings.cameras.seed, size, vision.embedder_model, vision.weights)
+            enrolment = Enrolment(settings.cameras.seed, size, vision.embedder_model, vision.folder)
             stack.callback(enrolment.stop)
             self._wait(lambda: {} if self._up.kafka_ready else {"Kafka": "", **self._awaited_ray()})
             settings = _for_this_run(self._up.settings, self._run)

@@ -133,7 +133,7 @@ def _index(settings: Settings) -> list[Finding]:
 def _weights(settings: Settings) -> list[Finding]:
     from pipeline.vision.weights import load_weights  # noqa: PLC0415 - imports torch
 
-    folder = settings.vision.weights
+    folder = settings.vision.folder
     versions = {name: load_weights(name, folder).version for name in ("detector", "embedder")}
     return [Finding("weights", Status.OK, ", ".join(f"{name} {digits}" for name, digits in versions.items()))]
 
@@ -147,7 +147,7 @@ def _precision(settings: Settings) -> Finding:
     wanted = settings.vision.device
     device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     vision = settings.vision
-    eyes = load_eyes(device, vision.threads or 1, vision.precision, vision.weights)
+    eyes = load_eyes(device, vision.threads or 1, vision.precision, vision.folder)
     found = f"detector {eyes.detector.precision}, embedder {eyes.embedder.precision} (vision.precision="
     return Finding("precision", Status.OK, f"{found}{settings.vision.precision})")
 

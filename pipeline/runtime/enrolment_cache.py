@@ -15,7 +15,7 @@ from pipeline.vision.model_manifest import read_model_manifest
 
 FOLDER = "watchlists"
 GENERATORS = ("pipeline.catalog", "pipeline.synthetic", "pipeline.vision")
-"""What a template depends on: every source and weights file of these packages goes into the key."""
+"""What a template depends on: every source of these packages goes into the key, and the sums of the weights."""
 
 
 def model_key(manifest: Path | None, weights: Path | None = None) -> str:
@@ -59,7 +59,7 @@ def _file(seed: int, size: int, model: str) -> Path:
 
 
 def generator_digest() -> str:
-    """What changes with any source or weights file that pictures and templates of synthetic people depend on."""
+    """What changes with any source or weights that pictures and templates of synthetic people depend on."""
     digest = hashlib.sha256()
     for package in GENERATORS:
         for file in sorted(_sources(files(package)), key=lambda each: each.name):
@@ -73,6 +73,6 @@ def _sources(folder: Traversable) -> list[Traversable]:
     for each in folder.iterdir():
         if each.is_dir():
             found += _sources(each)
-        elif each.name.endswith((".py", ".json", ".safetensors")):
+        elif each.name.endswith((".py", ".json")):
             found.append(each)
     return found

@@ -16,6 +16,7 @@ from pipeline.catalog.indexes import IndexKind
 from pipeline.runtime.settings_kafka import Kafka, Security
 from pipeline.runtime.settings_scaling import Scaling
 from pipeline.runtime.settings_section import Count, Names, Positive, Section
+from pipeline.vision.shipped import Backbone, shipped_folder
 
 __all__ = [
     "Batch",
@@ -96,12 +97,30 @@ class Vision(Section):
     """Arithmetic of the shipped networks; auto: bf16 on a GPU, on a CPU what a short probe at start finds fastest."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
+    backbone: Backbone = "compact"
+    """Which of the shipped embedders looks; resnet50 costs fifty times as much and is no better, see docs/models.md."""
     weights: Path | None = None
     """Folder of networks and threshold that `lamppost train` wrote; None: the shipped ones."""
     embedder_model: Path | None = None
     """Manifest (TOML) of an embedder of your own, as docs/models.md describes; None: the shipped one."""
     detector_model: Path | None = None
     """Manifest (TOML) of a detector of your own; None: the shipped one."""
+
+    @model_validator(mode="after")
+    def _networks_named_once(self) -> Self:
+        if self.weights is not None and self.backbone != "compact":
+            raise ValueError(
+                f"backbone={self.backbone} is one of the shipped embedders, and weights={self.weights} names others; "
+                "leave one of vision.backbone and vision.weights out"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the networks and their threshold; None for the default."""
+        if self.weights is not None:
+            return self.weights
+        return None if self.backbone == "compact" else shipped_folder(self.backbone)
 
 
 class Matching(Section):

@@ -23,6 +23,7 @@ from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
+from pipeline.vision.shipped import shipped_folder
 from pipeline.vision.threads import use_threads
 from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
@@ -37,7 +38,6 @@ from pipeline.vision.weights import (
     ShippedFile,
     load_manifest,
     load_weights,
-    shipped_folder,
 )
 
 CHECKPOINTS: Final = "checkpoints"
@@ -144,7 +144,13 @@ def _operating_point(
     tensors = load((plan.folder / embedder.file).read_bytes())
     return choose_operating_point(
         detector,
-        TorchEmbedder(tensors, embedder.sha256[:VERSION_DIGITS], device=device, backbone=embedder.backbone),
+        TorchEmbedder(
+            tensors,
+            embedder.sha256[:VERSION_DIGITS],
+            device=device,
+            precision="fp32" if embedder.backbone == "compact" else "bf16",  # half of an hour's time, without a GPU
+            backbone=embedder.backbone,
+        ),
         seed=plan.seed,
         command=_command(plan),
         progress=lambda done, total: progress("threshold", done, total, float("nan")),

@@ -83,7 +83,7 @@ def load_synthetic(settings: Settings, enrolling: Progress) -> Loaded:
     connection = connection_of(settings)
     _require(connection)
     size = settings.demo.watchlist_size
-    enrolment = Enrolment(settings.cameras.seed, size, settings.vision.embedder_model, settings.vision.weights)
+    enrolment = Enrolment(settings.cameras.seed, size, settings.vision.embedder_model, settings.vision.folder)
     try:
         while not enrolment.complete:
             enrolling(enrolment.done, size)

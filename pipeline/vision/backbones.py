@@ -1,13 +1,12 @@
 """The embedder's networks by name; the manifest of the weights says which one they are of."""
 
-from typing import Literal
-
 from torch import nn
 
 from pipeline.vision.networks import EmbedderNetwork
 from pipeline.vision.resnet50 import ResNet50
+from pipeline.vision.shipped import Backbone
 
-Backbone = Literal["compact", "resnet50"]
+__all__ = ["Backbone", "backbone_network"]
 
 
 def backbone_network(backbone: Backbone) -> nn.Module:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import numpy as np
@@ -35,7 +35,7 @@ def load_eyes(
     device: str = "cpu",
     threads: int = 1,
     precision: Precision | Literal["auto"] = "fp32",
-    folder: Traversable | None = None,
+    folder: Path | None = None,
 ) -> Eyes:
     """Load the shipped networks, or those of a folder that training wrote, onto a torch device.
 
@@ -53,7 +53,7 @@ def load_eyes(
 def load_detector(
     device: str,
     precision: Precision | Literal["auto"],
-    folder: Traversable | None = None,
+    folder: Path | None = None,
     least_score: float = LEAST_SCORE,
 ) -> TorchDetector:
     """Load the detector alone, as `load_eyes` does; `least_score` is where a box counts from."""
@@ -70,9 +70,7 @@ def load_detector(
     )
 
 
-def load_embedder(
-    device: str, precision: Precision | Literal["auto"], folder: Traversable | None = None
-) -> TorchEmbedder:
+def load_embedder(device: str, precision: Precision | Literal["auto"], folder: Path | None = None) -> TorchEmbedder:
     """Load the embedder alone, as `load_eyes` does."""
     weights = load_weights("embedder", folder)
     crops = np.random.default_rng(0).integers(0, 255, (PROBE_CROPS, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)

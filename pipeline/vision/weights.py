@@ -2,8 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from pipeline.errors import ModelError
-from pipeline.vision.backbones import Backbone
+from pipeline.vision.shipped import Backbone, shipped_folder
 
 VERSION_DIGITS: Final = 12
 
@@ -45,7 +44,7 @@ class OperatingPoint(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What `weights/manifest.json` says."""
+    """What `manifest.json` says."""
 
     detector: ShippedFile
     embedder: ShippedFile
@@ -62,12 +61,7 @@ class Weights:
     ceilings: dict[str, float] = field(default_factory=dict)
 
 
-def shipped_folder() -> Traversable:
-    """Return the folder of the weights in the installed package."""
-    return files("pipeline.vision") / "weights"
-
-
-def load_manifest(folder: Traversable | None = None) -> Manifest:
+def load_manifest(folder: Path | None = None) -> Manifest:
     """Read the manifest of a folder (the shipped one by default); raises ModelError if it is missing or malformed."""
     path = (folder or shipped_folder()) / "manifest.json"
     try:
@@ -80,7 +74,7 @@ def load_manifest(folder: Traversable | None = None) -> Manifest:
         raise ModelError(f"the manifest of the weights is malformed: {path} ({error}); {_remedy(folder)}") from error
 
 
-def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weights:
+def load_weights(name: NetworkName, folder: Path | None = None) -> Weights:
     """Read a network's weights and check them against the manifest.
 
     Raises ModelError if the file is missing, its SHA-256 is another, or it is no safetensors file.
@@ -106,5 +100,5 @@ def load_weights(name: NetworkName, folder: Traversable | None = None) -> Weight
     return Weights(tensors, digest[:VERSION_DIGITS], shipped.backbone, shipped.ceilings)
 
 
-def _remedy(folder: Traversable | None) -> str:
+def _remedy(folder: Path | None) -> str:
     return "reinstall" if folder is None else "set vision.weights to a folder that `lamppost train` wrote"
