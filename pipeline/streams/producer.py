@@ -10,7 +10,8 @@ from pipeline.errors import BrokerError
 from pipeline.streams.client import DENIED_CODES, REQUEST_MS, Connection, Notices, broker_error
 
 QUEUE_KIB: Final = 64 * 1024
-DELIVERY_SECONDS: Final = 5.0
+DELIVERY_SECONDS: Final = 12.0
+"""Longer than a cluster of three takes to name another leader, and the client to hear of it."""
 
 _GIVEN_UP: Final = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 """How frames fail that no broker refused."""
