@@ -10,7 +10,7 @@ has a row per checkpoint: loss, learning rate, and a figure on the validation po
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import torch
@@ -99,7 +99,7 @@ def _device(wanted: str) -> str:
 
 def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
     checkpoints = plan.folder / CHECKPOINTS
-    steps: dict[str, Any] = {} if plan.steps is None else {"steps": plan.steps}
+    steps = {} if plan.steps is None else {"steps": plan.steps}
     if plan.network == "detector":
         return train_detector(
             DetectorPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
@@ -107,8 +107,9 @@ def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
         )  # fmt: skip
     if plan.distil:
         teacher, version = _teacher()
+        chosen = DistillationPlan(version, seed=plan.seed)
         return distil_embedder(
-            DistillationPlan(version, seed=plan.seed, **steps), teacher, checkpoints, device=device,
+            chosen if plan.steps is None else chosen.shortened(plan.steps), teacher, checkpoints, device=device,
             processes=plan.processes, backbone=plan.backbone, progress=progress,
         )  # fmt: skip
     return train_embedder(

@@ -1,5 +1,6 @@
 """The large backbone: its shape, its file, and that it trains."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_a_distilled_network_comes_nearer_to_its_teacher_and_resumes(
     weights = load_weights("embedder")
     teacher = backbone_network("compact")
     teacher.load_state_dict(weights.tensors)
-    plan = DistillationPlan(weights.version, people=128, steps=6, stages=(Stage(2, 0.5, 3e-3), Stage(1, 0.5, 3e-3)))
+    plan = DistillationPlan(weights.version, people=128, stages=(Stage(2, 3, 3e-3), Stage(1, 3, 3e-3)), warm_up=1)
     losses: list[float] = []
 
     def progress(stage: str, done: int, total: int, loss: float) -> None:
@@ -98,3 +99,15 @@ def test_weights_of_the_other_backbone_are_refused(half: bytes) -> None:
         TorchEmbedder(load(half), "x")
     with pytest.raises(ModelError, match="embedder's weights"):
         TorchEmbedder(load_weights("embedder").tensors, "x", backbone="resnet50")
+
+
+def test_a_shortened_distillation_goes_through_the_same_stages() -> None:
+    """`--steps` tries the whole of it; the rate falls from stage to stage, to nothing."""
+    plan = DistillationPlan("x")
+    short = plan.shortened(19)
+    assert short.steps == 19
+    seen = [short.at(step) for step in range(19)]
+    assert [reduction for reduction, _ in seen] == [4] * 15 + [2] * 3 + [1]
+    assert seen[15][1] == pytest.approx(plan.at(1_500)[1])
+    assert all(later < sooner for (_, sooner), (_, later) in pairwise(seen[1:]))
+    assert plan.shortened(1).steps == 1

@@ -6,8 +6,8 @@ the last few whole ones.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ from torch.nn import functional
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.training.batches import Batch, Mixture, exposed
 from pipeline.vision.training.learning import Progress, learn
-from pipeline.vision.training.schedule import warmed_up
 
 BATCH: Final = 64
 """Pictures of a step, whose activations are in memory: 60 MB each at the full size."""
@@ -31,8 +30,7 @@ class Stage:
 
     reduction: int
     """Divides the crops' width and height: 1, 2, 4, …"""
-    share: float
-    """Of the steps."""
+    steps: int
     learning_rate: float
     """At its first step; from there it falls in a line to the next stage's, in the last to zero."""
 
@@ -45,18 +43,30 @@ class DistillationPlan:
     """Version of the network whose templates are learnt."""
     seed: int = 0
     people: int = 20_000
-    steps: int = 3_900
-    stages: tuple[Stage, ...] = (Stage(4, 0.85, 2e-3), Stage(2, 0.125, 1e-3), Stage(1, 0.025, 5e-4))
-    """In the order in which they are gone through; their shares add up to 1."""
+    stages: tuple[Stage, ...] = (Stage(4, 1_500, 2e-3), Stage(2, 300, 1.5475e-3), Stage(1, 100, 5e-4))
+    """In the order in which they are gone through."""
+    warm_up: int = 117
+    """Steps over which the learning rate rises in a line."""
     weight_decay: float = 0.02
+
+    @property
+    def steps(self) -> int:
+        """All of them together."""
+        return sum(stage.steps for stage in self.stages)
 
     def at(self, step: int) -> tuple[int, float]:
         """Return the reduction and the learning rate of a step."""
-        share = step / self.steps
-        begins = [0.0, *accumulate(stage.share for stage in self.stages)]
-        stage = self.stages[bisect_right(begins[1:-1], share)]
-        rate = float(np.interp(share, begins, [*(each.learning_rate for each in self.stages), 0.0]))
-        return stage.reduction, rate * warmed_up(share)
+        begins = [0, *accumulate(stage.steps for stage in self.stages)]
+        stage = self.stages[bisect_right(begins[1:-1], step)]
+        rate = float(np.interp(step, begins, [*(each.learning_rate for each in self.stages), 0.0]))
+        return stage.reduction, rate * min(1.0, step / self.warm_up + 0.01)
+
+    def shortened(self, steps: int) -> "DistillationPlan":
+        """Return this plan with so many steps, spread over the stages like its own."""
+        ends = [round(end * steps / self.steps) for end in accumulate(stage.steps for stage in self.stages)]
+        counts = [end - begin for begin, end in pairwise([0, *ends])]
+        stages = (replace(stage, steps=count) for stage, count in zip(self.stages, counts, strict=True) if count)
+        return replace(self, stages=tuple(stages), warm_up=max(1, round(self.warm_up * steps / self.steps)))
 
 
 class _Student:

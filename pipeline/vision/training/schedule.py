@@ -4,15 +4,10 @@ import math
 from typing import Final
 
 WARM_UP: Final = 0.03
-"""Share of the steps over which the rate rises in a line."""
-
-
-def warmed_up(share: float) -> float:
-    """Return what the learning rate is multiplied by, 0.01 to 1, after a share of the steps."""
-    return min(1.0, share / WARM_UP + 0.01)
+"""Share of the steps."""
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return a cosine from the peak to zero, times the warm-up."""
+    """Return a cosine from the peak to zero, times a linear warm-up over the first `WARM_UP` of the steps."""
     share = step / steps
-    return peak * warmed_up(share) * 0.5 * (1.0 + math.cos(math.pi * share))
+    return peak * min(1.0, share / WARM_UP + 0.01) * 0.5 * (1.0 + math.cos(math.pi * share))
