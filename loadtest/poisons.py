@@ -79,6 +79,17 @@ def _cut(jpeg: bytes, rng: np.random.Generator) -> bytes:
     return jpeg[: int(rng.integers(4, len(jpeg) - 2))]
 
 
+def _padded(jpeg: bytes, _: np.random.Generator) -> bytes:
+    """Let a picture be larger than one may be, by as little as Kafka takes."""
+    return jpeg.ljust(FRAME_BYTES + 1, b"\0")
+
+
+def _of_many_scans(jpeg: bytes, _: np.random.Generator) -> bytes:
+    """Let each of thousands of empty scans go over all of a JPEG's pixels."""
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    return jpeg[:-2] + scan * 8_000 + jpeg[-2:]
+
+
 POISONS: Final = (
     Poison("unknown version", DeadLetterReason.UNKNOWN_VERSION, _headers(schema_version=b"2")),
     Poison("version of words", DeadLetterReason.MALFORMED_HEADER, _headers(schema_version=b"one")),
@@ -110,9 +121,9 @@ POISONS: Final = (
     Poison("a JPEG's start alone", DeadLetterReason.UNDECODABLE, _valued(lambda *_: b"\xff\xd8\xff\xd9")),
     Poison("a picture of no rows", DeadLetterReason.UNDECODABLE, _valued(lambda jpeg, _: _sized(jpeg, 0, 1280))),
     Poison("a decompression bomb", DeadLetterReason.TOO_LARGE, _valued(lambda jpeg, _: _sized(jpeg, 65535, 65535))),
-    Poison("larger than the limit", DeadLetterReason.TOO_LARGE, _valued(lambda jpeg, _: jpeg + b"\0" * FRAME_BYTES)),
+    Poison("larger than the limit", DeadLetterReason.TOO_LARGE, _valued(_padded)),
+    Poison("a picture of many scans", DeadLetterReason.UNDECODABLE, _valued(_of_many_scans)),
 )
-"""The last comes compressed, or no broker would take it."""
 
 
 def flipped(record: Spoilt, rng: np.random.Generator) -> Spoilt:

@@ -85,7 +85,8 @@ TOPICS: Final = (
             # by the camera's clock, one that is ahead would keep its pictures for longer
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(RECORD_BYTES),
-            "compression.type": "producer",
+            # a few compressed bytes can be a record of hundreds of MB: Kafka takes it apart, and holds it to the limit
+            "compression.type": "uncompressed",
         },
         key="camera id",
         deletion=Deletion("pictures", 180, "the append"),

@@ -43,7 +43,7 @@ class ShardFactory:
         view = WatchlistView(index, shard=replica.shard, shards=settings.matching.shards, dimension=dimension)
         registry = CollectorRegistry()
         telemetry = PrometheusTelemetry(registry, Places(settings.metrics.per_camera_limit))
-        feed = TopicReader(connection_of(settings, f"{self.run}.{replica.name}"), WATCHLIST)
+        feed = TopicReader(connection_of(settings, f"{self.run}.{replica.name}"), WATCHLIST, state=True)
         try:
             server = serve(registry, settings.metrics.host)
         except BaseException:

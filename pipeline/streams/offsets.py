@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # missing in its stubs only
 
 from pipeline.errors import BrokerError
@@ -35,6 +35,11 @@ class LogEnds:
     def partitions(self) -> Sequence[int]:
         """The topic's partitions; raises BrokerError if there is no such topic."""
         return sorted(self._led(self._metadata()))
+
+    def description(self) -> Any:
+        """The future of the topic's description, which has the id that it was given when it was made."""
+        names = TopicCollection([self._topic])
+        return self._admin.describe_topics(names, request_timeout=ASK_SECONDS)[self._topic]
 
     def _metadata(self) -> Any:
         """Which brokers and leaders there are; a broker that does not answer is left for another."""

@@ -19,11 +19,13 @@ from pipeline.records import ConsumedRecord
 from pipeline.streams.client import (
     PASSING_CODES,
     REQUEST_MS,
+    RESET_CODES,
     Connection,
     Notices,
     broker_error,
     check_reachable,
 )
+from pipeline.streams.identity import TopicIdentity, made_anew
 from pipeline.streams.messages import consumed_record, place
 from pipeline.streams.offsets import LogEnds
 
@@ -35,7 +37,8 @@ class TopicReader:
     """Tails `topic`; one thread uses it. Raises BrokerError if the topic is not there.
 
     Records of aborted transactions are skipped, those of open ones are waited behind. On a topic that deletes, records
-    that went before they were read are skipped in silence.
+    that went before they were read are skipped in silence. One that is read as a `state`, which is what all of its
+    records together say, ends the reader with a BrokerError instead if it is made anew or cut off.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class TopicReader:
         start: Start = "beginning",
         partitions: Sequence[int] | None = None,
         patience: float = 15.0,
+        state: bool = False,
         open_consumer: Callable[..., Any] = Consumer,
     ) -> None:
         """`partitions` None means all of them; `patience`: seconds that all brokers may be away."""
@@ -53,9 +57,13 @@ class TopicReader:
         self._topic = topic
         self._patience = patience
         self._notices = Notices()
-        self._consumer = connection.open(open_consumer, self._notices, _PROPERTIES)
+        properties = {**_PROPERTIES, "auto.offset.reset": "error"} if state else _PROPERTIES
+        self._consumer = connection.open(open_consumer, self._notices, properties)
         self._ends = LogEnds(connection, topic)
+        self._identity: TopicIdentity | None = None
         try:
+            if state:
+                self._identity = TopicIdentity(self._ends, connection.brokers, topic)
             self._assign(start, self._ends.partitions() if partitions is None else sorted(partitions))
         except BaseException:
             self._consumer.close()
@@ -69,6 +77,8 @@ class TopicReader:
     def poll(self, timeout: float, limit: int = 500, linger: float = 0.0) -> list[ConsumedRecord]:
         """Records that are there, after waiting up to `timeout` seconds for a first one."""
         until = time.monotonic() + timeout
+        if self._identity is not None:
+            self._identity.check()
         while True:
             messages = self._consume(1, max(0.0, until - time.monotonic()))
             if not messages:
@@ -138,6 +148,8 @@ class TopicReader:
         if error.code() == KafkaError._PARTITION_EOF:
             # the offset lies past transaction markers and aborted records, which are never handed out
             self._positions[partition] = offset
+        elif error.code() in RESET_CODES:
+            raise made_anew(self._brokers, self._topic)
         elif error.fatal() or error.code() not in PASSING_CODES:
             raise broker_error(self._brokers, f"reading {self._topic}", error)
         return None

@@ -13,6 +13,9 @@ from pipeline.errors import FrameError
 MAX_PIXELS: Final = 4096 * 2304
 """Pictures with more pixels are refused before they are decoded."""
 
+MAX_SCANS: Final = 64
+"""A progressive picture comes in some ten scans, and each may be a few bytes that cost a pass over all pixels."""
+
 _START_OF_IMAGE: Final = b"\xff\xd8"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 _START_OF_SCAN: Final = 0xDA
@@ -59,13 +62,17 @@ def decode_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS, reduction: Literal
     """Return a JPEG's pixels, uint8[H, W, 3] BGR; with `reduction` the picture is scaled down while it is decoded.
 
     Releases the interpreter lock while it decodes. Raises FrameError: as `jpeg_size`, `too_large` if the picture has
-    more than `max_pixels`, `undecodable` if it is cut off or broken.
+    more than `max_pixels`, `undecodable` if it is cut off or broken or of more than `MAX_SCANS` scans.
     """
     width, height = jpeg_size(data)
     if width * height > max_pixels:
         raise FrameError(DeadLetterReason.TOO_LARGE, f"{width}x{height} pixels, at most {max_pixels} are decoded")
     if width * height == 0:
         raise FrameError(DeadLetterReason.UNDECODABLE, f"{width}x{height} pixels")
+    # No entropy-coded data holds the bytes of a marker, so that each of these begins a scan (or lies in a thumbnail).
+    scans = data.count(bytes((0xFF, _START_OF_SCAN)))
+    if scans > MAX_SCANS:
+        raise FrameError(DeadLetterReason.UNDECODABLE, f"{scans} scans, at most {MAX_SCANS} are decoded")
     # The bytes 0xFF 0xD9 cannot occur in entropy-coded data, so a picture without them at its end is cut off; libjpeg
     # would fill the rest with grey.
     if data.rfind(_END_OF_IMAGE) < 0:

@@ -8,6 +8,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from confluent_kafka import KafkaError, Producer
 from numpy.typing import NDArray
 
 from pipeline.cameras.counts import CameraCounts
@@ -44,6 +45,17 @@ def largest() -> int:
         middle = (fits + too_many) // 32 * 16
         fits, too_many = (middle, too_many) if len(encode_jpeg(noise(middle))) <= FRAME_BYTES else (fits, middle)
     return fits
+
+
+def refusal(kafka: Connection, topic: str, value: bytes, compression: str) -> KafkaError | None:
+    """What Kafka says to one record of a producer that compresses and has no limit of its own."""
+    said: list[KafkaError | None] = []
+    producer = Producer(
+        {"bootstrap.servers": kafka.brokers, "compression.type": compression, "message.max.bytes": 100_000_000}
+    )
+    producer.produce(topic, value, b"c", on_delivery=lambda error, _: said.append(error))
+    producer.flush(30.0)
+    return said[0]
 
 
 @pytest.fixture
@@ -136,3 +148,15 @@ def test_a_topic_that_takes_less_refuses_a_picture_in_words_and_only_that_one(
     assert "lamppost topics check" in trouble
     assert sent(kafka, topic, [large, small]) == ([False, True], "")
     assert [frame.jpeg for frame in consumed(kafka, topic, 2)] == [small, small]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4", "gzip"])
+def test_a_record_that_is_small_only_while_it_is_compressed_is_refused(
+    kafka: Connection, frames_topic: Callable[..., str], compression: str
+) -> None:
+    """A consumer would have to take it apart, or could not; one within the limit arrives."""
+    topic = frames_topic()
+    error = refusal(kafka, topic, bytes(2 * FRAME_BYTES), compression)
+    assert error is not None
+    assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert refusal(kafka, topic, bytes(FRAME_BYTES // 2), compression) is None

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from pipeline.catalog.topics import ALERTS, FRAMES, TOPICS, WATCHLIST, Topic
 from pipeline.errors import BrokerError, CustodyError, TransactionAborted
@@ -233,6 +233,41 @@ def test_a_reader_of_a_topic_that_is_not_there_says_how_to_make_it(kafka: Connec
     """In one line."""
     with pytest.raises(BrokerError, match=f"has no topic {prefix}nothing; create it with"):
         TopicReader(kafka, f"{prefix}nothing")
+
+
+@pytest.mark.parametrize("after", [1, 5], ids=["shorter", "longer"])
+def test_a_reader_of_a_state_ends_if_its_topic_is_made_anew(
+    kafka: Connection, topics: dict[str, str], after: int
+) -> None:
+    """What it read before is void, also where the new log goes beyond the place at which it was."""
+    name = topics[WATCHLIST]
+    writer = RecordWriter(kafka)
+    writer.write([OutgoingRecord(name, b"old", b"v")] * 3)
+    reader = TopicReader(kafka, name, state=True)
+    assert len(list(reader.read_to(reader.ends(), 10.0))) == 3
+    admin = AdminClient({"bootstrap.servers": kafka.brokers})
+    admin.delete_topics([name])[name].result()
+    make_anew(admin, name)
+    writer.write([OutgoingRecord(name, b"new", b"v")] * after)
+    writer.close()
+    until = time.monotonic() + 30.0
+    with pytest.raises(BrokerError, match="was made anew or cut off"):
+        while time.monotonic() < until:
+            reader.poll(0.1)
+    reader.close()
+
+
+def make_anew(admin: AdminClient, name: str) -> None:
+    """Make a topic that has just been deleted, as soon as Kafka lets it."""
+    until = time.monotonic() + 15.0
+    while True:
+        try:
+            admin.create_topics([NewTopic(name, 1, 1)])[name].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > until:
+                raise
+        else:
+            return
 
 
 def test_a_writer_answers_with_the_last_offset_of_each_partition(kafka: Connection, topics: dict[str, str]) -> None:

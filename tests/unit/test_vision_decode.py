@@ -52,6 +52,16 @@ def test_bad_pictures_are_frame_errors_with_their_reason(data: bytes, reason: st
     assert caught.value.reason == reason
 
 
+def test_a_picture_of_many_scans_is_refused_before_any_is_gone_through() -> None:
+    """Each of ten bytes would cost a pass over all pixels: 4 MiB of them minutes."""
+    progressive = bytes(cv2.imencode(".jpg", PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1])
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    assert decode_jpeg(progressive[:-2] + scan * 20 + progressive[-2:]).shape == PICTURE.shape
+    with pytest.raises(FrameError, match="scans, at most 64") as caught:
+        decode_jpeg(progressive[:-2] + scan * 64 + progressive[-2:])
+    assert caught.value.reason == "undecodable"
+
+
 def test_large_pictures_are_refused_by_their_header() -> None:
     """A header that promises too many pixels is refused, though the data is short."""
     start = JPEG.index(b"\xff\xc0")
