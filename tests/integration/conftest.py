@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("kafka_run")  # so that what it asserts says what was found
+# so that what they assert says what was found
+pytest.register_assert_rewrite("kafka_moments", "kafka_run", "kafka_worker")
 
 
 @pytest.fixture(scope="module")
