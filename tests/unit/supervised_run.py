@@ -16,21 +16,19 @@ LEASE_SECONDS = 3600.0
 
 def plan(make_worker: Callable[[int], WorkerParts], workers: int = 1, **changes: Any) -> RunPlan:
     """A run of workers alone."""
-    return RunPlan(
-        **{
-            "run": "run",
-            "workers": workers,
-            "shards": 0,
-            "replicas": 1,
-            "make_worker": make_worker,
-            "make_shard": lambda _: None,
-            "lease_seconds": LEASE_SECONDS,
-            "heartbeat": lambda: None,
-            "heartbeat_seconds": 3600.0,
-            "worker_options": {},
-        }
-        | changes
-    )
+    of_workers: dict[str, Any] = {
+        "run": "run",
+        "workers": workers,
+        "shards": 0,
+        "replicas": 1,
+        "make_worker": make_worker,
+        "make_shard": lambda _: None,
+        "lease_seconds": LEASE_SECONDS,
+        "heartbeat": lambda: None,
+        "heartbeat_seconds": 3600.0,
+        "worker_options": {},
+    }
+    return RunPlan(**of_workers | changes)
 
 
 def parts(worker: Worker) -> WorkerParts:

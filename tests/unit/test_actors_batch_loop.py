@@ -160,7 +160,8 @@ def test_a_fault_in_any_stage_ends_the_loop_with_nothing_committed(
 
         detect = embed = __call__
 
-    worker = run.worker(**{stage: Broken()})
+    replaced: dict[str, Any] = {stage: Broken()}
+    worker = run.worker(**replaced)
     run.send(1)
     eventually(lambda: isinstance(worker.loop.failure, ZeroDivisionError))
     assert worker.loop.stop(5.0)

@@ -9,7 +9,7 @@ from memory_run import MemoryRun
 from ray_in_process import RayInProcess
 from supervised_run import LEASE_SECONDS, parts, plan, started
 
-from pipeline.actors import child, placement, supervisor, watchlist_shard
+from pipeline.actors import child, placement, supervisor
 from pipeline.actors.vision_worker import VisionWorker
 from pipeline.actors.watchlist_shard import ShardParts
 from pipeline.core.deadlines import Backoff
@@ -85,10 +85,10 @@ def test_a_replica_that_cannot_start_ends_the_run_only_where_no_sibling_serves(
     """Searches are answered meanwhile, and the status says what is wrong with it."""
     monkeypatch.setattr(child, "BACKOFF", Backoff(first=0.01, factor=1.0, limit=0.01))
     monkeypatch.setattr(supervisor, "TEND_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor.Placement, "options", lambda *_: {})
+    monkeypatch.setattr(placement.Placement, "options", lambda *_: {})
     here = SimpleNamespace(get_node_id=lambda: "a node")
     monkeypatch.setattr(placement, "ray", ray)
-    monkeypatch.setattr(watchlist_shard.ray, "get_runtime_context", lambda: here)  # the real one would start a cluster
+    monkeypatch.setattr("ray.get_runtime_context", lambda: here)  # the real one would start a cluster
     broken = {1}
 
     def make_shard(replica: Replica) -> ShardParts:

@@ -106,9 +106,13 @@ def test_a_stop_replaces_no_worker_that_a_predecessor_left_and_that_died_since(
     def dead(_: int) -> None:
         raise RayActorError
 
+    def died() -> int:
+        adopted.tend(time.monotonic())
+        return adopted.deaths
+
     with made._lock, monkeypatch.context() as patched:
         patched.setattr(worker, "report", dead)
-        eventually(lambda: adopted.tend(time.monotonic()) or adopted.deaths)
+        eventually(died)
         made._stopping.set()
     assert final(made.stop(1.0)).failure == ""
     assert len(ray.made) == before

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from resolved_settings import WriteToml, origin, refusal
 
-from pipeline.actors.supervisor import LAST_WORDS_SECONDS, ORPHAN_DRAIN_SECONDS
+from pipeline.actors.pool import LAST_WORDS_SECONDS
+from pipeline.actors.supervisor import ORPHAN_DRAIN_SECONDS
 from pipeline.runtime.settings import Kafka, Lifecycle, Settings
 from pipeline.runtime.settings_reference import as_settings_file
 from pipeline.runtime.settings_sources import Option, description, known_fields, resolve, variable_of
