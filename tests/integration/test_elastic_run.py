@@ -1,11 +1,10 @@
 """An elastic run on Ray and Kafka: it grows with its load, shrinks after it, and accounts for every frame."""
 
-import sys
 import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,7 +35,7 @@ from pipeline.vision.decode import decode_jpeg
 from pipeline.wire import frames as frame_wire
 from pipeline.wire import watchlist as watchlist_wire
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("portable")]
 
 Eventually = Callable[..., None]
 
@@ -120,15 +119,6 @@ class Load:
 
     def _entry(self, identity: int) -> WatchlistEntry:
         return WatchlistEntry(f"{self._run}-person-{identity}", FakeEmbedder().template(identity))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def portable_eyes(ray_connection: Any) -> Iterator[None]:
-    """Actors' processes cannot import this file, so what is defined here travels whole."""
-    here = sys.modules[__name__]
-    ray_connection.cloudpickle.register_pickle_by_value(here)
-    yield
-    ray_connection.cloudpickle.unregister_pickle_by_value(here)
 
 
 def running(supervision: Supervision) -> list[int]:

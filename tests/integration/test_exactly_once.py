@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from kafka_run import COOLDOWN_SECONDS, PARTITIONS, Gate, KafkaRun, Moment, Seat
+from kafka_moments import Gate, Moment
+from kafka_run import PARTITIONS, KafkaRun
+from kafka_worker import COOLDOWN_SECONDS, Seat
 
 from pipeline.actors import batch_loop
 from pipeline.ports import Outbox

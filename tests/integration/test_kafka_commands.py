@@ -1,7 +1,5 @@
 """The commands about topics and the watchlist, and the doctor, against a real Kafka."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from pipeline.catalog.topics import TOPICS, WATCHLIST
-from pipeline.cli import main
 from pipeline.runtime import doctor
 from pipeline.runtime.cameras import synthetic_cameras
 from pipeline.runtime.doctor_checks import Finding, Status
@@ -27,22 +24,10 @@ D = 128
 
 
 @pytest.fixture
-def lamppost(
-    kafka: Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Lamppost]:
-    """Runs a command against a Kafka without topics: exit code, stdout, stderr. Topics are gone afterwards."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lamppost", *arguments, "--brokers", kafka.brokers])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        seen = capsys.readouterr()
-        return int(ended.value.code or 0), seen.out, seen.err
-
-    for name in [name for name in os.environ if name.startswith("LAMPPOST_")]:
-        monkeypatch.delenv(name)
+def lamppost(lamppost: Lamppost, kafka: Connection) -> Iterator[Lamppost]:
+    """As elsewhere, but against a Kafka without topics, which are gone afterwards."""
     _delete_topics(kafka)
-    yield call
+    yield lambda *arguments: lamppost(*arguments, "--brokers", kafka.brokers)
     _delete_topics(kafka)
 
 

@@ -1,25 +1,22 @@
 """Watchlist shards as Ray actors behind a gallery: changes of the topic take effect at once, and a loss is said."""
 
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
+from object_store import ObjectStore
 from process_memory import WINDOW, ProcessMemory
+from shard_run import NOW_NS, SHARDS, D, Shards, Watchlist, gallery, match, probe, template
 
-from pipeline.actors.gallery import RayGallery
 from pipeline.actors.shard_reply import CALL_BYTES
-from pipeline.actors.watchlist_shard import ShardParts, ShardStatus, WatchlistShard
+from pipeline.actors.watchlist_shard import ShardParts, WatchlistShard
 from pipeline.catalog.indexes import IndexKind
 from pipeline.catalog.topics import TOPICS, WATCHLIST
 from pipeline.core.replicas import Replica
-from pipeline.core.sharding import shard_of
 from pipeline.errors import ModelError, ShardUnavailable
 from pipeline.matching.engine import faiss
 from pipeline.matching.kinds import KINDS
@@ -28,17 +25,12 @@ from pipeline.runtime.settings import Kafka, Matching, Settings
 from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
 from pipeline.streams.client import Connection
 from pipeline.streams.topics import TopicAdmin
-from pipeline.streams.writer import RecordWriter
-from pipeline.testing.telemetry import FakeTelemetry
-from pipeline.wire.watchlist import encode, encode_removal
+from pipeline.wire.watchlist import encode
 
 pytestmark = pytest.mark.integration
 
-D = 128
-SHARDS = 2
 TAKES_EFFECT_SECONDS = 1.0
 START_SECONDS = 90.0
-NOW_NS = time.time_ns()
 EQUALS = 16
 """Entries of one template: more than a search of three candidates fetches, so that it has to look at every row."""
 REBUILD_SECONDS = 2.0
@@ -50,89 +42,11 @@ OVERWRITING_ALLOCATOR = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
 """What has glibc overwrite memory that is freed, as docs/matching.md describes."""
 
 
-def template(axis: int) -> NDArray[np.float32]:
-    """A unit vector along one axis."""
-    vector = np.zeros(D, np.float32)
-    vector[axis] = 1.0
-    return vector
-
-
-def probe(axis: int, capture_ns: int = NOW_NS) -> Probes:
-    """One face that looks like the template of that axis."""
-    return Probes(template(axis)[None], np.array([capture_ns], np.int64))
-
-
-@pytest.fixture(scope="module")
-def ray_connection() -> Iterator[Any]:
-    """The module ray, connected to a Ray of this file's own.
-
-    In this process and not a `LocalRay`, whose environment would have to be set before anything imported ray.
-    """
-    import ray  # noqa: PLC0415  # it takes a second, which other tests need not spend
-
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="lp-ray-", dir="/tmp") as folder:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        ray.init(
-            num_cpus=1,
-            include_dashboard=False,
-            object_store_memory=80 * 1024 * 1024,
-            log_to_driver=False,
-            configure_logging=False,
-            _temp_dir=folder,
-        )
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
 @pytest.fixture(scope="module")
 def settings(kafka: Connection) -> Settings:
     """Settings of a run on the tests' Kafka, whose watchlist topic is there."""
     TopicAdmin(kafka).create([topic for topic in TOPICS if topic.name == WATCHLIST], partitions=1)
     return Settings(kafka=Kafka(brokers=kafka.brokers), matching=Matching(shards=SHARDS))
-
-
-class Watchlist:
-    """Writes to the topic under ids of this test's own."""
-
-    def __init__(self, connection: Connection, prefix: str) -> None:
-        self._writer = RecordWriter(connection)
-        self._prefix = prefix
-        self._names: set[str] = set()
-
-    def name(self, number: int, shard: int) -> str:
-        """An id, different for each number, that lies in a shard."""
-        candidates = (f"{self._prefix}{number}-{attempt}" for attempt in range(1000))
-        return next(name for name in candidates if shard_of(name, SHARDS) == shard)
-
-    def put(self, name: str, face: int | NDArray[np.float32], expires_ns: int | None = None) -> None:
-        """Add or replace an entry, of an axis or with a template."""
-        self._names.add(name)
-        vector, reference = (template(face), f"case/{face}") if isinstance(face, int) else (face, "")
-        self._writer.write([encode(WatchlistEntry(name, vector, reference, "default", expires_ns), D)])
-
-    def fill(self, number: int) -> None:
-        """Add so many people whom nobody looks for."""
-        vectors = np.random.default_rng(5).normal(size=(number, D)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1)[:, None]
-        names = [f"{self._prefix}filler-{each}" for each in range(number)]
-        self._names.update(names)
-        self._writer.write([encode(WatchlistEntry(*each), D) for each in zip(names, vectors, strict=True)])
-
-    def write(self, record: OutgoingRecord) -> None:
-        """Write any record."""
-        self._writer.write([record])
-
-    def remove(self, name: str) -> None:
-        """Take an entry off."""
-        self._writer.write([encode_removal(name)])
-
-    def close(self) -> None:
-        """Leave nobody on the list."""
-        self._writer.write([encode_removal(name) for name in sorted(self._names)])
-        self._writer.close()
 
 
 @pytest.fixture
@@ -141,47 +55,6 @@ def watchlist(kafka: Connection, settings: Settings, prefix: str) -> Iterator[Wa
     listed = Watchlist(kafka, prefix)
     yield listed
     listed.close()
-
-
-class Shards:
-    """The actors of one run."""
-
-    def __init__(self, ray: Any, run: str) -> None:
-        self._ray = ray
-        self.run = run
-        self.actors: dict[int, Any] = {}
-
-    def start(
-        self,
-        number: int,
-        factory: Callable[[Replica], ShardParts],
-        lease_seconds: float = 60.0,
-        kind: type[WatchlistShard] = WatchlistShard,
-        **options: Any,
-    ) -> None:
-        """Start one as a supervisor does."""
-        actor, replica = self._ray.remote(kind), Replica(number, 0, 1)
-        self.actors[number] = actor.options(
-            name=replica.name, namespace=self.run, max_restarts=0, max_concurrency=8, num_cpus=0, **options
-        ).remote(replica, factory, lease_seconds)
-
-    def status(self, number: int) -> ShardStatus:
-        """What one says of itself."""
-        status: ShardStatus = self.told(number, "status")
-        return status
-
-    def told(self, number: int, method: str) -> Any:
-        """What a method of one returns."""
-        return self._ray.get(getattr(self.actors[number], method).remote(), timeout=60)
-
-    def stop(self, number: int) -> ShardStatus:
-        """End one in peace; its last status."""
-        told = self._ray.get(self.actors[number].stop.remote(5.0), timeout=30)
-        return msgspec.msgpack.decode(told.content, type=ShardStatus)
-
-    def kill(self, number: int) -> None:
-        """End one at once."""
-        self._ray.kill(self.actors.pop(number))
 
 
 @pytest.fixture
@@ -203,36 +76,6 @@ def serving(ray_connection: Any, settings: Settings) -> Iterator[Shards]:
     yield started
     for number in list(started.actors):
         started.kill(number)
-
-
-def gallery(
-    of: Shards | str, policy: Any = "wait", deadline_seconds: float = 10.0, *, shards: int = SHARDS
-) -> RayGallery:
-    """The gallery of a worker of that run."""
-    return RayGallery(
-        namespace=of if isinstance(of, str) else of.run,
-        shards=shards,
-        replicas=1,
-        deadline_seconds=deadline_seconds,
-        on_shard_loss=policy,
-        telemetry=FakeTelemetry(),
-    )
-
-
-def objects_created(ray: Any) -> int:
-    """How many objects ever entered the object store of this Ray."""
-    from ray._private.internal_api import node_stats  # noqa: PLC0415  # as above
-
-    (node,) = ray.nodes()
-    address, port = node["NodeManagerAddress"], node["NodeManagerPort"]
-    stats: Any = node_stats(address, port, include_memory_info=False)  # type: ignore[no-untyped-call]  # Ray's own
-    return int(stats.store_stats.cumulative_created_objects)
-
-
-def match(sought: RayGallery, axis: int, capture_ns: int = NOW_NS) -> tuple[str, str] | None:
-    """Id and reference of who looks exactly like the template of that axis."""
-    (candidates,) = sought.search(probe(axis, capture_ns), 3).candidates
-    return (candidates[0].entry, candidates[0].reference) if candidates and candidates[0].score > 0.99 else None
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -327,13 +170,14 @@ def test_large_searches_stay_out_of_the_object_store(
     eventually(lambda: match(sought, 6) is not None, "addition", TAKES_EFFECT_SECONDS)
     probes = Probes(np.tile(template(6), (400, 1)), np.full(400, NOW_NS))
     assert probes.templates.nbytes > 2 * CALL_BYTES
-    before = objects_created(ray_connection)
+    store = ObjectStore(ray_connection)
+    before = store.created
     found = sought.search(probes, 3)
     watchlist.remove(name)
     assert [candidates[0].entry for candidates in found.candidates] == [name] * 400
-    assert objects_created(ray_connection) == before
+    assert store.created == before
     ray_connection.put(probes.templates)
-    assert objects_created(ray_connection) == before + 1
+    assert store.created == before + 1
 
 
 def test_unbuildable_shard_says_why(shards: Shards, eventually: Callable[..., None]) -> None:

@@ -1,189 +1,41 @@
 """Workers and shards under their supervisor, on Ray and Kafka, with eyes that know everybody."""
 
 import dataclasses
-import mmap
 import os
 import re
 import signal
-import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
-import msgspec
 import numpy as np
-import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+import street_run
+from object_store import ObjectStore
+from street_run import LISTED, PARTITIONS, Street, alive, kill_shard, scraped, serving, shards_by_name, work
 
-from pipeline.actors.report import WorkReport
 from pipeline.actors.run_plan import RunStatus
 from pipeline.actors.supervisor import SUPERVISOR, Supervisor
 from pipeline.actors.vision_worker import VisionWorker, WorkerParts
-from pipeline.actors.watchlist_shard import ShardParts, ShardStatus
-from pipeline.catalog.metrics import FRACTION_SEARCHED, SEARCHES_FAILED_OVER, Metric
-from pipeline.catalog.topics import CUSTODY, FRAMES, WATCHLIST
-from pipeline.core.replicas import Replica
-from pipeline.core.sharding import shard_of
+from pipeline.actors.watchlist_shard import ShardStatus
+from pipeline.catalog.metrics import FRACTION_SEARCHED, SEARCHES_FAILED_OVER
 from pipeline.errors import ClusterError
-from pipeline.records import Alert, Frame, OutgoingRecord, WatchlistEntry
-from pipeline.runtime.composition import Looking, run_plan
-from pipeline.runtime.settings import Kafka, Lifecycle, Matching, Overload, Run, Settings
+from pipeline.runtime.settings import Matching
 from pipeline.runtime.supervision import Supervision
-from pipeline.runtime.taps import AlertTap, CustodyAudit
-from pipeline.runtime.topics import create
 from pipeline.streams.client import Connection
-from pipeline.streams.groups import begin_at
-from pipeline.streams.reader import TopicReader
-from pipeline.streams.writer import RecordWriter
-from pipeline.testing.align import align
-from pipeline.testing.detector import FakeDetector
-from pipeline.testing.embedder import FakeEmbedder
-from pipeline.testing.pictures import encode, jpeg, paint_face
+from pipeline.testing.pictures import encode, paint_face
 from pipeline.vision.decode import decode_jpeg
-from pipeline.wire import frames as frame_wire
-from pipeline.wire import receipts as receipt_wire
 from pipeline.wire import watchlist as watchlist_wire
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("portable")]
+
+PORTABLE = (street_run,)
 
 Eventually = Callable[..., None]
 
 START_SECONDS = 90.0
 TAKEOVER_SECONDS = 60.0
 """A killed member's partitions come back after the broker's session time-out, and its process has to start anew."""
-PARTITIONS = 4
-LISTED = range(8)
-GREETING_BYTES = 8
-"""Each process of Ray makes one object of this size, and drops it, to see whether the store answers."""
-
-
-def knowing_eyes(_: Settings) -> Looking:
-    """Eyes for the pictures of `pipeline.testing`."""
-    return Looking(decode_jpeg, FakeDetector(), align, FakeEmbedder(), 0.9)
-
-
-@dataclasses.dataclass(frozen=True)
-class HeldBack:
-    """Starts replicas of shards like `factory`, but not while the file `held` is there."""
-
-    factory: Callable[[Replica], ShardParts]
-    held: Path
-
-    def __call__(self, replica: Replica) -> ShardParts:
-        while self.held.exists():
-            time.sleep(0.02)
-        return self.factory(replica)
-
-
-class Street:
-    """One run on the tests' Kafka and Ray, and its cameras: one per partition."""
-
-    def __init__(
-        self,
-        ray: Any,
-        kafka: Connection,
-        run: str,
-        *,
-        lease_seconds: float,
-        folder: Path,
-        matching: Matching | None = None,
-    ) -> None:
-        self._ray = ray
-        self._writer = RecordWriter(kafka)
-        self._sequences: Counter[int] = Counter()
-        self._read_back = False
-        self.run = run
-        self.settings = Settings(
-            kafka=Kafka(brokers=kafka.brokers),
-            run=Run(name=run, group=run, workers=2, partitions=PARTITIONS),
-            matching=matching or Matching(shards=1),
-            overload=Overload(policy="block"),
-            lifecycle=Lifecycle(lease_seconds=lease_seconds),
-        )
-        create(self.settings)
-        self._kafka = kafka
-        self.audit = CustodyAudit(kafka, run)
-        begin_at(kafka, run, FRAMES, self.audit.frame_starts)
-        self.tap = AlertTap(kafka, run)
-        self._held = folder / "held"
-        plan = run_plan(self.settings, run, knowing_eyes)
-        self.plan = dataclasses.replace(plan, make_shard=HeldBack(plan.make_shard, self._held))
-        self._writer.write([watchlist_wire.encode(self._entry(identity), 128) for identity in LISTED])
-
-    def send(self, *people: int, camera: int = 0, picture: bytes | None = None) -> None:
-        """Publish a frame of a camera."""
-        frame = Frame(f"{self.run}/{camera}", "r", self._sequences[camera], time.time_ns(), picture or jpeg(*people))
-        self._sequences[camera] += 1
-        key, value, headers = frame_wire.encode(frame)
-        self._writer.write([OutgoingRecord(FRAMES, key, value, headers, camera)])
-
-    def write(self, record: OutgoingRecord) -> int:
-        """Write a record of the watchlist; its offset."""
-        return self._writer.write([record])[WATCHLIST, 0]
-
-    def hold_shards(self) -> None:
-        """Keep processes of shards that start from now on from coming up."""
-        self._held.touch()
-
-    def let_shards_start(self) -> None:
-        """Let them come up."""
-        self._held.unlink()
-
-    def shard_of(self, identity: int) -> int:
-        """The shard that holds somebody on the list."""
-        return shard_of(self._entry(identity).entry, self.settings.matching.shards)
-
-    @property
-    def alerted(self) -> list[tuple[int, str]]:
-        """(camera, entry) of each alert that was read back so far, sorted."""
-        return sorted(map(self._alerted, self.tap.alerts))
-
-    def finish(self) -> list[tuple[int, str]]:
-        """(camera, entry) of each alert of the run, sorted, up to now; the last look."""
-        self._read_back = True
-        return sorted(map(self._alerted, self.tap.finish()))
-
-    def balanced(self) -> bool:
-        """Whether the receipts in Kafka account for every frame that was published."""
-        return not self.audit.findings().problems
-
-    def fractions_searched(self) -> set[float]:
-        """What the receipts in Kafka say of how much of the watchlist was searched."""
-        reader = TopicReader(self._kafka, CUSTODY)
-        try:
-            records = list(reader.read_to(reader.ends(), 30.0))
-        finally:
-            reader.close()
-        receipts = [receipt_wire.decode(record.key, record.value, record.headers) for record in records]
-        return {receipt.fraction_searched for receipt in receipts if receipt.run == self.run}
-
-    def close(self) -> None:
-        """Take the people off the list again."""
-        if not self._read_back:
-            self.tap.finish()
-        self.audit.close()
-        self._writer.write([watchlist_wire.encode_removal(self._entry(identity).entry) for identity in LISTED])
-        self._writer.close()
-
-    def _entry(self, identity: int) -> WatchlistEntry:
-        return WatchlistEntry(f"{self.run}-person-{identity}", FakeEmbedder().template(identity))
-
-    def _alerted(self, alert: Alert) -> tuple[int, str]:
-        return int(alert.camera.rpartition("/")[2]), alert.entry.removeprefix(f"{self.run}-")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def portable_eyes(ray_connection: Any) -> Iterator[None]:
-    """Actors' processes cannot import this file, so what is defined here travels whole."""
-    here = sys.modules[__name__]
-    ray_connection.cloudpickle.register_pickle_by_value(here)
-    yield
-    ray_connection.cloudpickle.unregister_pickle_by_value(here)
 
 
 @pytest.fixture
@@ -211,90 +63,6 @@ def supervision(street: Street, eventually: Eventually) -> Iterator[Supervision]
     yield started
     if not started.ended:
         started.stop(0.0)
-
-
-def serving(status: RunStatus) -> bool:
-    """Whether a run is up with everybody on the list."""
-    assert not status.failure
-    return status.ready and sum(shard.entries for shard in status.shards if shard.replica == 0) >= len(LISTED)
-
-
-def work(status: RunStatus) -> WorkReport:
-    """What a run has done."""
-    return msgspec.msgpack.decode(status.work, type=WorkReport)
-
-
-def scraped(status: RunStatus, metric: Metric) -> list[float]:
-    """What each worker exports of a metric, summed over its labels."""
-    sums = []
-    for worker in status.workers:
-        with urlopen(f"http://127.0.0.1:{worker.metrics_port}/metrics", timeout=10) as response:
-            families = text_string_to_metric_families(response.read().decode())
-        sums.append(sum(sample.value for each in families if each.name == metric.name for sample in each.samples))
-    return sums
-
-
-def shards_by_name(supervision: Supervision) -> dict[str, ShardStatus]:
-    """The replicas of a run."""
-    return {shard.name: shard for shard in supervision.status().shards}
-
-
-def kill_shard(supervision: Supervision, shard: int) -> set[int]:
-    """End all replicas of a shard at once; their process ids."""
-    pids = {each.pid for each in supervision.status().shards if each.shard == shard}
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return pids
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-class ObjectStore:
-    """Ray's object store on this machine, and everything that Ray writes into its folder."""
-
-    def __init__(self, ray: Any) -> None:
-        (node,) = ray.nodes()
-        self._address, self._port = node["NodeManagerAddress"], node["NodeManagerPort"]
-        self._session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
-        raylets = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "raylet"]
-        (self._raylet,) = [each.pid for each in raylets if str(self._session) in " ".join(each.cmdline())]
-
-    def usage(self) -> tuple[int, int]:
-        """Bytes in the store now, and bytes that ever entered it beyond the 8 of each process that connects to it."""
-        from ray._private.internal_api import node_stats  # noqa: PLC0415  # as in the fixture
-
-        stats: Any = node_stats(self._address, self._port, include_memory_info=False)  # type: ignore[no-untyped-call]  # Ray's own
-        store = stats.store_stats
-        greetings = GREETING_BYTES * store.cumulative_created_objects
-        return int(store.object_store_bytes_used), int(store.cumulative_created_bytes - greetings)
-
-    def holds(self, canary: bytes) -> bool:
-        """Whether these bytes lie in the store's memory or in any file of the session."""
-        memory = list(self._memory())
-        assert memory, "the store's memory was not found"
-        files = [path for path in self._session.rglob("*") if path.is_file() and not path.is_symlink()]
-        assert files
-        return any(_contains(path, canary) for path in (*memory, *files))
-
-    def _memory(self) -> Iterator[Path]:
-        """Plasma maps files that it has deleted already; its descriptors still lead to them."""
-        for descriptor in Path(f"/proc/{self._raylet}/fd").iterdir():
-            with suppress(OSError):
-                if "plasma" in str(descriptor.readlink()):
-                    yield descriptor
-
-
-def _contains(path: Path, canary: bytes) -> bool:
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(canary) >= 0
-    except (ValueError, FileNotFoundError):
-        return False  # an empty file, or one that went away
 
 
 def test_no_frame_enters_rays_object_store(

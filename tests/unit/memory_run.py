@@ -15,6 +15,7 @@ from pipeline.actors.intake import Intake
 from pipeline.actors.report import Ledger, WorkReport
 from pipeline.actors.settlement import Settlement
 from pipeline.actors.sight import Sight
+from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import ALERTS, CUSTODY, DEAD_LETTERS, FRAMES
 from pipeline.core.alerting import Criteria
 from pipeline.core.clocks import ClockTrust
@@ -232,6 +233,11 @@ class MemoryRun:
 def run_report(ledger: Ledger) -> WorkReport:
     """A ledger's totals as its supervisor reads them."""
     return msgspec.msgpack.decode(ledger.snapshot(), type=WorkReport)
+
+
+def counts(**frames: int) -> dict[Outcome, int]:
+    """The offsets of each outcome, as a coverage counts them: 0 of those that are not named."""
+    return {outcome: frames.get(outcome.value, 0) for outcome in Outcome}
 
 
 def _cooldown_of(record: ConsumedRecord) -> tuple[str, str, int]:

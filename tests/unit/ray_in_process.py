@@ -4,6 +4,11 @@ import pickle
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from pipeline.actors import child, elastic, parcel, pool, supervisor
+from pipeline.runtime import supervision
+
 
 class Reference:
     """What a call gives: its result, or the error that it raised."""
@@ -31,7 +36,7 @@ class Handle:
 
 
 class RayInProcess:
-    """Stands in for the module ray; patch it into every module that imports it."""
+    """Stands in for the module ray."""
 
     def __init__(self) -> None:
         self.heaviest = 0
@@ -39,6 +44,11 @@ class RayInProcess:
         self.actors: dict[str, Handle] = {}
         self.made: list[Any] = []
         """The actors themselves, also those that were killed, in the order of their making."""
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Take its place wherever a supervisor and its command speak to it."""
+        for module in (child, elastic, parcel, pool, supervision, supervisor):
+            monkeypatch.setattr(module, "ray", self)
 
     def remote(self, actor: type) -> Any:
         """What Ray makes of a class."""

@@ -1,14 +1,13 @@
 """The worker's loop on a broker in memory: every frame gets one outcome, every pass one alert, whatever happens."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun
+from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun, counts
 
-from pipeline.actors import batch_loop, settlement
-from pipeline.actors.batch_loop import ENDED_LIMIT
+from pipeline.actors import settlement
 from pipeline.actors.failure import recoverable
 from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.catalog import metrics
@@ -19,17 +18,9 @@ from pipeline.errors import BrokerError, Fenced
 from pipeline.records import Batch, OutgoingRecord
 from pipeline.testing.frame_source import FakeFrameSource
 from pipeline.testing.pictures import jpeg
-from pipeline.vision.decode import decode_jpeg
 from pipeline.wire import dead_letters as dead_letter_wire
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 def test_one_pass_is_one_alert_until_the_cool_down_is_over(run: MemoryRun, eventually: Eventually) -> None:
@@ -72,124 +63,6 @@ def test_totals_and_metrics_say_what_was_done(run: MemoryRun, eventually: Eventu
     eventually(lambda: worker.loop.lag == {0: 0, 1: 0})
 
 
-def test_frames_over_the_age_limit_are_shed(run: MemoryRun, eventually: Eventually) -> None:
-    """Under shed-oldest, when it is their turn; they are not looked at and count as shed, by camera."""
-    for _ in range(6):
-        run.send(1)
-    run.clock.advance(10.0)
-    run.send(2)
-    worker = run.worker()
-    eventually(lambda: run.settled)
-    assert run.coverage.counts == _counts(processed=1, shed=6)
-    assert run.alerted == [("cam/0", "person-2")]
-    assert sum(receipt.shed_by_camera.get("cam/0", 0) for receipt in run.receipts) == 6
-    eventually(lambda: worker.work.places["cam/0"].shed == 6)
-    assert run.audit().balanced
-
-
-def test_others_take_the_place_of_frames_that_are_shed_and_those_are_not_decoded(
-    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A batch is full of frames to look at, however many are shed between them."""
-    monkeypatch.setattr(batch_loop, "GATHER_SECONDS", 3600.0)
-    for _ in range(6):
-        run.send(1)
-    run.clock.advance(10.0)
-    for _ in range(6):
-        run.send(2)
-    decoded: list[bytes] = []
-
-    def decode(picture: bytes) -> Any:
-        decoded.append(picture)
-        return decode_jpeg(picture)
-
-    run.worker(batch_limit=4, decode=decode)
-    eventually(lambda: run.settled)
-    assert [sum(span.end - span.first for span in receipt.ranges) for receipt in run.receipts] == [10, 2]
-    assert [receipt.shed_by_camera for receipt in run.receipts] == [{"cam/0": 6}, {}]
-    assert decoded == [jpeg(2)] * 6
-    assert run.audit().balanced
-
-
-def test_a_long_backlog_is_accounted_for_while_it_is_shed(
-    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A batch that finds nothing to look at does not go on to the end of it."""
-    monkeypatch.setattr(batch_loop, "GATHER_SECONDS", 3600.0)
-    frames = 2 * ENDED_LIMIT + 10
-    for _ in range(frames):
-        run.send(1, seconds=0.0)
-    run.clock.advance(10.0)
-    run.worker(batch_limit=16)
-    eventually(lambda: run.settled)
-    sizes = [sum(receipt.shed_by_camera.values()) for receipt in run.receipts]
-    assert sum(sizes) == frames
-    assert max(sizes) == ENDED_LIMIT
-
-
-def test_the_place_of_what_is_shed_is_not_filled_up_for_long(
-    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Frames to look at wait for it."""
-    monkeypatch.setattr(batch_loop, "GATHER_SECONDS", 0.0)
-    for _ in range(12):
-        run.send(1)
-    run.clock.advance(10.0)
-    run.worker(batch_limit=4)
-    eventually(lambda: run.settled)
-    assert [sum(receipt.shed_by_camera.values()) for receipt in run.receipts] == [4, 4, 4]
-
-
-class StoppedSource(FakeFrameSource):
-    """Has its worker told to stop when others are asked for in the place of what was shed."""
-
-    more = 0
-    stop: Callable[[], None]
-
-    def poll(self, timeout: float, limit: int | None = None) -> Batch | None:
-        """See the port."""
-        if limit is not None:
-            self.more += 1
-            self.stop()
-        return super().poll(timeout, limit)
-
-
-def test_a_worker_that_is_told_to_stop_fills_up_no_batch(
-    run: MemoryRun, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it holds then is its last."""
-    monkeypatch.setattr(batch_loop, "GATHER_SECONDS", 3600.0)
-    worker = run.worker(batch_limit=4, source=StoppedSource)
-    stopping = threading.Thread(target=worker.loop.stop, args=(20.0,))
-
-    def stop() -> None:
-        stopping.start()
-        assert worker.loop._stopping.wait(20.0)
-
-    monkeypatch.setattr(StoppedSource, "stop", staticmethod(stop), raising=False)
-    eventually(lambda: worker.owns(0, 1))
-    with run.broker.changed:
-        for _ in range(100):
-            run.send(1)
-        run.clock.advance(10.0)
-    eventually(lambda: stopping.ident is not None)
-    stopping.join(20.0)
-    assert isinstance(worker.source, StoppedSource)
-    assert worker.source.more == 1
-    assert sum(sum(receipt.shed_by_camera.values()) for receipt in run.receipts) == 8
-
-
-def test_nothing_is_shed_under_block(run: MemoryRun, eventually: Eventually) -> None:
-    """However old the frames are: the backlog waits."""
-    for _ in range(6):
-        run.send(1)
-    run.clock.advance(100.0)
-    run.worker(policy=Policy.BLOCK)
-    eventually(lambda: run.settled)
-    assert run.coverage.counts == _counts(processed=6)
-    assert run.alerted == [("cam/0", "person-1")]
-
-
 def test_retention_that_was_faster_is_an_outcome(run: MemoryRun, eventually: Eventually) -> None:
     """Offsets below the log start are expired, counted and committed like a batch."""
     for _ in range(6):
@@ -217,7 +90,7 @@ def test_garbage_is_dead_lettered_and_the_loop_goes_on(run: MemoryRun, eventuall
     run.send(picture=jpeg(1)[:200])
     run.send(2)
     eventually(lambda: run.settled)
-    assert run.coverage.counts == _counts(processed=2, dead_lettered=5)
+    assert run.coverage.counts == counts(processed=2, dead_lettered=5)
     assert run.alerted == [("cam/0", "person-1"), ("cam/0", "person-2")]
     raw = run.broker.committed_records(DEAD_LETTERS)
     assert canary not in b"".join(record.value or b"" for record in raw)
@@ -287,7 +160,8 @@ def test_a_fault_in_any_stage_ends_the_loop_with_nothing_committed(
 
         detect = embed = __call__
 
-    worker = run.worker(**{stage: Broken()})
+    replaced: dict[str, Any] = {stage: Broken()}
+    worker = run.worker(**replaced)
     run.send(1)
     eventually(lambda: isinstance(worker.loop.failure, ZeroDivisionError))
     assert worker.loop.stop(5.0)
@@ -352,7 +226,3 @@ def test_the_cool_down_forgets_what_no_frame_can_meet_any_more(run: MemoryRun, e
 def test_a_worker_that_was_never_started_stops(run: MemoryRun) -> None:
     """There is nothing to wait for."""
     assert run.unstarted().loop.stop(0.0)
-
-
-def _counts(**counts: int) -> dict[Outcome, int]:
-    return {outcome: counts.get(outcome.value, 0) for outcome in Outcome}

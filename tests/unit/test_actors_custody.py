@@ -1,6 +1,6 @@
 """A frame that is lost or doubled on purpose, anywhere in the worker, ends it before its batch is committed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +16,6 @@ from pipeline.records import Batch, OutgoingRecord
 
 LOST = 5
 """Offset of the frame that is lost on purpose."""
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 class LosingIntake(Intake):

@@ -1,7 +1,7 @@
 """The worker's loop while something does not come: a shard that is away, a stage that hangs, and the end of a drain."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,6 @@ from pipeline.testing.detector import FakeDetector
 from pipeline.testing.frame_source import FakeFrameSource
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 class AwayGallery:

@@ -1,6 +1,6 @@
 """An elastic pool under its supervisor, in this process: what becomes of the rule's decisions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ from elastic_run import SCALING, ElasticRun, Means, Rule, slots
 from memory_run import MemoryRun
 from ray_in_process import RayInProcess
 
-from pipeline.actors import child, elastic, parcel, pool, supervisor
+from pipeline.actors import child, elastic, pool, supervisor
 from pipeline.actors.elastic import ElasticParts, standing_workers
 from pipeline.actors.pool_status import PoolChange
 from pipeline.actors.report import WorkReport
@@ -19,24 +19,6 @@ from pipeline.core.scaling import Scaling
 from pipeline.errors import BrokerError, CustodyError, Fenced, ModelError, SettingsError
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def memory() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayInProcess]:
-    """A Ray in place of the real one, wherever a supervisor speaks to it; what a test leaves running is stopped."""
-    made = RayInProcess()
-    for module in (child, parcel, pool, elastic, supervisor):
-        monkeypatch.setattr(module, "ray", made)
-    yield made
-    for actor in made.made:
-        actor.stop(0.0)
 
 
 @pytest.fixture
@@ -59,9 +41,9 @@ def means() -> Means:
 
 
 @pytest.fixture
-def run(memory: MemoryRun, ray: RayInProcess, rules: list[Rule], means: Means, eventually: Eventually) -> ElasticRun:
-    """A run whose supervisor a test starts."""
-    return ElasticRun(memory, ray, rules, means, eventually)
+def run(run: MemoryRun, ray: RayInProcess, rules: list[Rule], means: Means, eventually: Eventually) -> ElasticRun:
+    """A run, as elsewhere, whose supervisor a test starts."""
+    return ElasticRun(run, ray, rules, means, eventually)
 
 
 def test_the_pool_follows_the_rule_and_accounts_for_every_frame(run: ElasticRun, eventually: Eventually) -> None:

@@ -3,13 +3,12 @@
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
-import pytest
 from memory_run import MemoryRun
 from numpy.typing import NDArray
 
@@ -23,13 +22,6 @@ from pipeline.vision.decode import decode_jpeg
 BATCHES = 50
 MEETING_SECONDS = 20.0
 """How long two stages wait for each other; if they do not overlap, they wait in vain."""
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 class Meetings:

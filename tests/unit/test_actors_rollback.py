@@ -1,6 +1,6 @@
 """The worker's loop after rolled back transactions: nothing is lost or doubled, and it does not try for ever."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from memory_run import MemoryRun
@@ -15,13 +15,6 @@ from pipeline.records import Batch
 from pipeline.testing.frame_source import FakeFrameSource
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 @pytest.mark.parametrize("aborts", [1, 3])

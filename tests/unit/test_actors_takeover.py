@@ -1,7 +1,7 @@
 """Partitions that change hands: a revocation waits for the transaction in flight, and the cool-down goes along."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +11,6 @@ from pipeline.records import OutgoingRecord
 from pipeline.testing.outbox import FakeOutbox
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 def hand_over(run: MemoryRun, wishes: dict[int, Worker]) -> None:

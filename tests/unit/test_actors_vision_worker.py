@@ -1,7 +1,7 @@
 """The shell of a vision worker, in this process: it answers at any time, drains when asked, and ends with its lease."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -33,13 +33,6 @@ class Made:
 
     def _close(self) -> None:
         self.closed += 1
-
-
-@pytest.fixture
-def run() -> Iterator[MemoryRun]:
-    """A run without workers; those that a test starts end with it."""
-    with MemoryRun() as started:
-        yield started
 
 
 def test_status_holds_what_was_done(run: MemoryRun, eventually: Eventually) -> None:

@@ -1,6 +1,5 @@
 """What is set for an elastic pool, what is refused, and what the rest of a run makes of it."""
 
-import os
 from collections.abc import Mapping
 
 import pytest
@@ -14,14 +13,9 @@ from pipeline.runtime.settings_sources import resolve, variable_of
 from pipeline.runtime.shard_factory import search_threads_of
 from pipeline.runtime.topics import require_partitions
 
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
 KAFKA = Kafka(brokers="kafka:9092")
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's own LAMPPOST_ variables must not decide a test."""
-    for name in [name for name in os.environ if name.startswith("LAMPPOST_")]:
-        monkeypatch.delenv(name)
 
 
 def resolved(monkeypatch: pytest.MonkeyPatch, fields: Mapping[str, str]) -> Settings:
