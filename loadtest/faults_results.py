@@ -59,8 +59,13 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems and not self.impossible
 
 
+def counted(done: Iterable[Round], seed: int, version: str) -> list[Round]:
+    """The rounds that this version played with this seed: others say nothing of a run that asks for these."""
+    return [each for each in done if each.seed == seed and each.version == version]
+
+
 def schedule(faults: Sequence[str], times: int, seed: int, done: Iterable[Round]) -> list[Wanted]:
-    """The rounds that are missing, in an order that depends on the seed alone, whatever was done before."""
+    """The rounds that are missing, in an order that depends on the seed alone, whatever was `done` of those counted."""
     wanted = [Wanted(fault, number) for number in range(1, times + 1) for fault in faults]
     random.Random(seed).shuffle(wanted)
     there = {(each.fault, each.number) for each in done if not each.impossible}
@@ -99,7 +104,7 @@ def read(file: Path) -> list[Round]:
 
 
 def missed(faults: Sequence[str], times: int, done: Iterable[Round]) -> list[str]:
-    """The faults of which fewer than `times` rounds passed."""
+    """The faults of which fewer than `times` rounds passed, of those counted."""
     passed = [each.fault for each in done if each.passed and each.number <= times]
     return [fault for fault in faults if passed.count(fault) < times]
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from loadtest import faults
+from loadtest.faults import main
 from loadtest.faults_oracle import Fractions, Outage, Shown, judge
 from loadtest.faults_results import Round, Wanted, append, missed, read, report, schedule
 from loadtest.faults_round import late
+from pipeline import __version__
 from pipeline.catalog.outcomes import Outcome
 from pipeline.errors import InputError
 from pipeline.records import Alert, OutcomeRange, Receipt
@@ -18,14 +22,21 @@ CAMERA = "faults/00001-cam-0"
 
 
 def played(
-    fault: str, number: int, *, problems: Sequence[str] = (), impossible: str = "", seen: float | None = 1.0
+    fault: str,
+    number: int,
+    *,
+    problems: Sequence[str] = (),
+    impossible: str = "",
+    seen: float | None = 1.0,
+    seed: int = 1,
+    version: str = __version__,
 ) -> Round:
     """A round that ran."""
     return Round(
         fault=fault,
         number=number,
-        seed=1,
-        version="0",
+        seed=seed,
+        version=version,
         began="2026-01-01T00:00:00.000+00:00",
         moment=3.0,
         victim="somebody",
@@ -78,6 +89,35 @@ def test_a_fault_is_missed_until_all_its_rounds_passed() -> None:
     done = [played("a", 1), played("a", 2), played("b", 1), played("b", 2, problems=["late"])]
     assert missed(["a", "b", "c"], 2, done) == ["b", "c"]
     assert missed(["a"], 1, [played("a", 1, impossible="no disk")]) == ["a"]
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"version": "0.0.9"}], ids=["seed", "version"])
+def test_a_round_of_another_seed_or_version_is_played_anew(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "faults.jsonl"
+    append(file, played("worker", 1, problems=["it was late"], **other))
+    missing: list[Wanted] = []
+
+    def play(session: faults._Session) -> None:
+        missing.extend(session._missing)
+        append(file, played("worker", 1))
+
+    monkeypatch.setattr(faults._Session, "run", play)
+    arguments = ["--times", "1", "--fault", "worker", "--results", str(file)]
+    assert main(arguments) == 0, "a failure of another run is none of this one"
+    said = capsys.readouterr().out
+    assert missing == [Wanted("worker", 1)]
+    assert "it was late" not in said
+    assert "1 rounds of another seed than 1" in said
+    assert main([*arguments, "--report"]) == 0
+    assert "it was late" in capsys.readouterr().out
+
+
+def test_old_rounds_alone_do_not_pass(tmp_path: Path) -> None:
+    file = tmp_path / "faults.jsonl"
+    append(file, played("worker", 1, version="0.0.9"))
+    assert main(["--report", "--times", "1", "--fault", "worker", "--results", str(file)]) == 1
 
 
 def test_the_report_counts_failures_and_tells_never_from_late() -> None:
