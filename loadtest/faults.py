@@ -86,7 +86,7 @@ class _Session:
         self._until = time.monotonic() + chosen.seconds
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.touch()
+            self._file.open("ab").close()
         except OSError as error:
             raise ResourceError(f"{self._file} cannot be written ({error.strerror}); name another --results") from error
         done = counted(read(self._file), self._seed, __version__)

@@ -89,16 +89,19 @@ def append(file: Path, result: Round) -> None:
 def read(file: Path) -> list[Round]:
     """The rounds of a file, none if it is not there; a torn last line is no round.
 
-    Raises InputError with the number of a whole line that is none.
+    Raises InputError if it cannot be read, and with the number of a whole line that is none.
     """
-    if not file.exists():
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = file.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); name another --results") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
             found.append(msgspec.json.decode(line, type=Round))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{file}, line {number} is no round of this command ({error}); remove it") from error
     return found
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtest.command import conclude
+from loadtest.command import between, conclude
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
 from loadtest.overload_figures import FEED_TARGET, Figure, Load, Sample, accounts, figures, line
 from loadtest.stream import Stream, pictures
@@ -34,6 +34,7 @@ SEARCH_SECONDS: Final = 8.0
 SATURATED: Final = 0.95
 """A run that works off less than this share of what is sent is saturated."""
 SAMPLE_SECONDS: Final = 1.0
+MOST_SECONDS: Final = 86_400.0
 PATIENCE_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 0.01
 
@@ -133,10 +134,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.overload", description=__doc__.splitlines()[0])
     parser.add_argument("--policy", choices=[each.value for each in Policy], default="shed-oldest")
-    parser.add_argument("--seconds", type=float, default=300.0, help="of the overload (300)")
-    parser.add_argument("--saturation-seconds", type=float, default=40.0, help="of the saturation before it (40)")
-    parser.add_argument("--factor", type=float, default=3.0, help="frames sent ÷ goodput at saturation (3)")
-    parser.add_argument("--cameras", type=int, default=12, help="streams (12)")
+    seconds = between(float, SAMPLE_SECONDS, MOST_SECONDS)
+    parser.add_argument("--seconds", type=seconds, default=300.0, help="of the overload (300)")
+    parser.add_argument("--saturation-seconds", type=seconds, default=40.0, help="of the saturation before it (40)")
+    parser.add_argument(
+        "--factor", type=between(float, 1.0, 100.0), default=3.0, help="frames sent ÷ goodput at saturation (3)"
+    )
+    parser.add_argument("--cameras", type=between(int, 1, 10_000), default=12, help="streams (12)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the street (1)")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="of both networks (int8)")
     parser.add_argument("--json", type=Path, help="write the figures there")

@@ -14,7 +14,7 @@ from loadtest.faults_results import Round, Wanted, append, missed, read, report,
 from loadtest.faults_round import late
 from pipeline import __version__
 from pipeline.catalog.outcomes import Outcome
-from pipeline.errors import InputError
+from pipeline.errors import InputError, ResourceError
 from pipeline.records import Alert, OutcomeRange, Receipt
 
 THRESHOLD = 0.6
@@ -83,6 +83,21 @@ def test_a_whole_line_that_is_no_round_is_named(tmp_path: Path) -> None:
         out.write(b"{}\n")
     with pytest.raises(InputError, match="line 2 is no round"):
         read(file)
+
+
+def test_a_line_that_is_not_even_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "faults.jsonl"
+    file.write_bytes(msgspec.json.encode(played("a", 1)).replace(b"somebody", b"some\xff") + b"\n")
+    with pytest.raises(InputError, match="line 1 is no round"):
+        read(file)
+
+
+@pytest.mark.parametrize("arguments", [["--report"], []], ids=["report", "run"])
+def test_a_folder_holds_no_rounds(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--results", str(tmp_path)]) in {InputError.exit_code, ResourceError.exit_code}
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "(Is a directory); name another --results" in said
 
 
 def test_a_fault_is_missed_until_all_its_rounds_passed() -> None:
