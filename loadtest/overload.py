@@ -22,6 +22,7 @@ from pipeline.catalog.topics import FRAMES
 from pipeline.core.latency import LatencySketch
 from pipeline.core.pressure import Policy
 from pipeline.errors import BrokerError, ClusterError
+from pipeline.runtime.settings import Metrics, Settings
 from pipeline.streams.client import Connection
 from pipeline.streams.producer import FrameProducer
 from pipeline.vision.precision import PRECISIONS
@@ -154,8 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return conclude(lambda: _measure(chosen), line, run, chosen.json)
 
 
-def _measure(chosen: argparse.Namespace) -> list[Figure]:
+def settings_of(chosen: argparse.Namespace) -> Settings:
+    """The run's, which tells all cameras apart: between districts nothing would be said of them."""
     settings = small_settings("overload", chosen.precision, chosen.policy)
+    return settings.model_copy(update={"metrics": Metrics(per_camera_limit=chosen.cameras)})
+
+
+def _measure(chosen: argparse.Namespace) -> list[Figure]:
+    settings = settings_of(chosen)
     jpegs = pictures(chosen.seed)
     with (
         running(settings, _say) as network,
@@ -170,7 +177,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         latency = _merged(watch, began + 1, int(time.time()))
         feed.pace(0.0)
         max_age = settings.overload.max_age_seconds if chosen.policy == Policy.SHED_OLDEST else None
-        found = figures(saturation, overload, latency, shed, max_age)
+        found = figures(saturation, overload, latency, shed, max_age=max_age, cameras=chosen.cameras)
         _drained(watch, feed, everything=max_age is not None)
         ended = sum(network.stop().outcomes.values())
         found += accounts(feed.sent, network.committed(), ended, everything=max_age is not None)
