@@ -20,13 +20,14 @@ from loadtest.faults_feed import Feed
 from loadtest.faults_kinds import FAULTS, Stage
 from loadtest.faults_network import PARTITIONS, Policy, network
 from loadtest.faults_recording import PEOPLE, Recording, recording
-from loadtest.faults_results import Round, Wanted, append, counted, missed, read, report, schedule
+from loadtest.faults_results import Round, Wanted, append, missed, of_run, read, report, schedule
 from loadtest.faults_round import Play
 from loadtest.faults_watch import Watch
 from pipeline import __version__
 from pipeline.errors import LamppostError, ResourceError
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.enrolment import Enrolment
+from pipeline.runtime.words import counted
 
 LOOK_SECONDS = 0.05
 FAILED = 1
@@ -69,10 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    ours = counted(done, chosen.seed, __version__)
+    ours = of_run(done, chosen.seed, __version__)
     _show(faults, done if chosen.report else ours)
     if others := len(done) - len(ours):
-        _say(f"{others} rounds of another seed than {chosen.seed} or version than {__version__} do not count")
+        what = f"of another seed than {chosen.seed} or version than {__version__}"
+        _say(f"not counted, {what}: {counted(others, 'round')}")
     failed = [each for each in ours if each.fault in faults and each.problems]
     return FAILED if failed or missed(faults, chosen.times, ours) else 0
 
@@ -89,7 +91,7 @@ class _Session:
             self._file.open("ab").close()
         except OSError as error:
             raise ResourceError(f"{self._file} cannot be written ({error.strerror}); name another --results") from error
-        done = counted(read(self._file), self._seed, __version__)
+        done = of_run(read(self._file), self._seed, __version__)
         self._missing = schedule(faults, chosen.times, self._seed, done)
         self._disk: SmallDisk | None = None
 

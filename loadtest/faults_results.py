@@ -59,7 +59,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems and not self.impossible
 
 
-def counted(done: Iterable[Round], seed: int, version: str) -> list[Round]:
+def of_run(done: Iterable[Round], seed: int, version: str) -> list[Round]:
     """The rounds that this version played with this seed: others say nothing of a run that asks for these."""
     return [each for each in done if each.seed == seed and each.version == version]
 
