@@ -1,5 +1,6 @@
-"""What the load tests that run the whole pipeline have in common as commands: how they end, and what they leave."""
+"""What the load tests have in common as commands: what they refuse, how they end, and what they leave."""
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +8,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
+import typer
 
-from pipeline.errors import LamppostError
+from pipeline.errors import InputError, LamppostError
 
 
 class Judged(Protocol):
@@ -20,6 +22,42 @@ class Judged(Protocol):
 
 
 Figure = TypeVar("Figure", bound=Judged)
+Number = TypeVar("Number", int, float)
+
+
+def between(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
+    """What argparse reads a number of these bounds with."""
+
+    def read(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"is {text}; give {what} from {least:,} to {most:,}")
+        return value
+
+    return read
+
+
+def require_writable(path: Path, option: str = "--json") -> None:
+    """Raise InputError before minutes of measuring end in nothing."""
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be written ({error.strerror}); name a file that can") from error
+
+
+def writable(json: Path | None) -> Path | None:
+    """Refuse a ``--json`` that cannot be written, as a callback of typer's, with the code of a wrong file."""
+    if json is not None:
+        try:
+            require_writable(json)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+    return json
 
 
 def conclude(
@@ -30,10 +68,13 @@ def conclude(
 ) -> int:
     """Measure, print a line for each figure, and write them to `json` with what was `run`.
 
-    Returns 0 if every target was reached, 1 if not, and the error's code if it failed. SIGTERM ends it with 143.
+    Returns 0 if every target was reached, 1 if not, and the error's code if it failed, before anything is measured if
+    `json` cannot be written. SIGTERM ends it with 143.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        if json is not None:
+            require_writable(json)
         found = measure()
     except LamppostError as error:
         print(error, file=sys.stderr)

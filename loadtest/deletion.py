@@ -33,9 +33,10 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
 from loadtest.broker_files import still_there
+from loadtest.command import writable
 from loadtest.deletion_figures import Canary, Figure, figures, line
 from pipeline.catalog.topics import FRAMES, TOPICS, WATCHLIST, Topic
-from pipeline.errors import InputError, LamppostError
+from pipeline.errors import LamppostError
 from pipeline.local.kafka import LocalKafka
 from pipeline.records import Frame, WatchlistEntry
 from pipeline.streams.client import Connection
@@ -253,7 +254,9 @@ def _control(topics: list[Topic]) -> Topic:
 def main(
     scale: Annotated[float, typer.Option(min=0.02, max=1.0, help="What every time is multiplied by.")] = 1.0,
     nodes: Annotated[int, typer.Option(help="Nodes of the Kafka, 1 or 3.")] = 1,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures there.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write the figures there.")
+    ] = None,
 ) -> None:
     """Watch canaries go from a Kafka's files; exit code 1 if any was there for longer than is promised."""
     if nodes not in {1, 3}:
@@ -261,8 +264,6 @@ def main(
     plan = Plan(scale, nodes)
     console = Console(stderr=True)
     try:
-        if json is not None:
-            _require_writable(json)
         with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
             task = progress.add_task("canaries gone", total=None)
             found = measure(plan, lambda gone, all_: progress.update(task, completed=gone, total=all_))
@@ -277,14 +278,6 @@ def main(
         run = {"scale": scale, "nodes": nodes, "broker": broker_settings(plan)}
         json.write_bytes(msgspec.json.format(msgspec.json.encode({"run": run, "reached": reached, "figures": found})))
     raise typer.Exit(0 if reached else 1)
-
-
-def _require_writable(path: Path) -> None:
-    """Raise InputError before minutes of measuring end in nothing."""
-    try:
-        path.touch()
-    except OSError as error:
-        raise InputError(f"--json {path} cannot be written ({error.strerror}); name a file that can") from error
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from loadtest.command import writable
 from loadtest.eyes import rate
 from pipeline.catalog.difficulties import DIFFICULTIES
 from pipeline.ports import Detector
@@ -231,7 +232,7 @@ def main(  # noqa: PLR0917  # its parameters are its options
         list[float] | None, typer.Option(min=0.05, max=0.95, help="Where a box counts from; several for a comparison.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Folder that `lamppost train` wrote; the shipped one.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
+    json: Annotated[Path | None, typer.Option(callback=writable, help="Write the figures there.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the plot of recall by size there.")] = None,
 ) -> None:
     """Measure recall by size and false boxes of the detector on streets it has not seen."""

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from loadtest.command import writable
 from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.evaluation.rates import above
 from pipeline.synthetic.seeds import Population, group
@@ -253,7 +254,7 @@ def main(  # noqa: PLR0917  # a command's parameters are its options
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, int8 or auto; the watchlist is enrolled in fp32.")
     ] = "fp32",
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file, too.")] = None,
+    json: Annotated[Path | None, typer.Option(callback=writable, help="Write the figures to this file, too.")] = None,
 ) -> None:
     """Measure the shipped detector, embedder and threshold on fresh synthetic streets."""
     if precision not in {"fp32", "bf16", "int8", "auto"}:

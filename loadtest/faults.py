@@ -4,7 +4,7 @@ On one running network (three brokers, a Ray of three nodes, two shards with two
 eight cameras, it inflicts one fault after another, at random moments: kills of processes, nodes and brokers, pauses, a
 full disk, a stepped clock. After each, every pass that a run without a fault is sure of must have alerted exactly once,
 none twice, and custody must balance. A line for each round is appended to a file; started again with the same file, it
-goes on with what is missing.
+goes on with what is missing. Rounds of another seed or another version of Lamppost in that file do not count.
 """
 
 import argparse
@@ -20,12 +20,14 @@ from loadtest.faults_feed import Feed
 from loadtest.faults_kinds import FAULTS, Stage
 from loadtest.faults_network import PARTITIONS, Policy, network
 from loadtest.faults_recording import PEOPLE, Recording, recording
-from loadtest.faults_results import Round, Wanted, append, missed, read, report, schedule
+from loadtest.faults_results import Round, Wanted, append, missed, of_run, read, report, schedule
 from loadtest.faults_round import Play
 from loadtest.faults_watch import Watch
+from pipeline import __version__
 from pipeline.errors import LamppostError, ResourceError
 from pipeline.records import WatchlistEntry
 from pipeline.runtime.enrolment import Enrolment
+from pipeline.runtime.words import counted
 
 LOOK_SECONDS = 0.05
 FAILED = 1
@@ -37,10 +39,14 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=20, help="rounds of each fault (20)")
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="this one only; may be given again")
-    parser.add_argument("--seed", type=int, default=1, help="of the street, of the order and of the moments (1)")
-    parser.add_argument("--results", type=Path, default=Path("out/faults.jsonl"), help="a line per round")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the street, of the order and of the moments; only its rounds count (1)"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("out/faults.jsonl"), help="a line per round; only this version's count"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no round after so long (no limit)")
-    parser.add_argument("--report", action="store_true", help="print the table of the results, and run nothing")
+    parser.add_argument("--report", action="store_true", help="print the table of all in the file, and run nothing")
     chosen = parser.parse_args(arguments)
     if chosen.times < 1:
         parser.error(f"--times is {chosen.times}; give 1 or more")
@@ -48,7 +54,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing; returns 0 if each fault has its rounds and none failed, 1 if not, else the error's code."""
+    """Run what is missing; returns 0 if each fault has its rounds and none failed, 1 if not, else the error's code.
+
+    Rounds of another seed or version do not count, and are in the table of ``--report`` alone.
+    """
     chosen = options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     faults = chosen.fault or list(FAULTS)
@@ -61,9 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    _show(faults, done)
-    failed = [each for each in done if each.fault in faults and each.problems]
-    return FAILED if failed or missed(faults, chosen.times, done) else 0
+    ours = of_run(done, chosen.seed, __version__)
+    _show(faults, done if chosen.report else ours)
+    if others := len(done) - len(ours):
+        what = f"of another seed than {chosen.seed} or version than {__version__}"
+        _say(f"not counted, {what}: {counted(others, 'round')}")
+    failed = [each for each in ours if each.fault in faults and each.problems]
+    return FAILED if failed or missed(faults, chosen.times, ours) else 0
 
 
 class _Session:
@@ -75,10 +88,11 @@ class _Session:
         self._until = time.monotonic() + chosen.seconds
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.touch()
+            self._file.open("ab").close()
         except OSError as error:
             raise ResourceError(f"{self._file} cannot be written ({error.strerror}); name another --results") from error
-        self._missing = schedule(faults, chosen.times, self._seed, read(self._file))
+        done = of_run(read(self._file), self._seed, __version__)
+        self._missing = schedule(faults, chosen.times, self._seed, done)
         self._disk: SmallDisk | None = None
 
     def run(self) -> None:

@@ -59,8 +59,13 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problems and not self.impossible
 
 
+def of_run(done: Iterable[Round], seed: int, version: str) -> list[Round]:
+    """The rounds that this version played with this seed: others say nothing of a run that asks for these."""
+    return [each for each in done if each.seed == seed and each.version == version]
+
+
 def schedule(faults: Sequence[str], times: int, seed: int, done: Iterable[Round]) -> list[Wanted]:
-    """The rounds that are missing, in an order that depends on the seed alone, whatever was done before."""
+    """The rounds that are missing, in an order that depends on the seed alone, whatever was `done` of those counted."""
     wanted = [Wanted(fault, number) for number in range(1, times + 1) for fault in faults]
     random.Random(seed).shuffle(wanted)
     there = {(each.fault, each.number) for each in done if not each.impossible}
@@ -84,22 +89,25 @@ def append(file: Path, result: Round) -> None:
 def read(file: Path) -> list[Round]:
     """The rounds of a file, none if it is not there; a torn last line is no round.
 
-    Raises InputError with the number of a whole line that is none.
+    Raises InputError if it cannot be read, and with the number of a whole line that is none.
     """
-    if not file.exists():
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = file.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); name another --results") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
             found.append(msgspec.json.decode(line, type=Round))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{file}, line {number} is no round of this command ({error}); remove it") from error
     return found
 
 
 def missed(faults: Sequence[str], times: int, done: Iterable[Round]) -> list[str]:
-    """The faults of which fewer than `times` rounds passed."""
+    """The faults of which fewer than `times` rounds passed, of those counted."""
     passed = [each.fault for each in done if each.passed and each.number <= times]
     return [fault for fault in faults if passed.count(fault) < times]
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from loadtest.command import writable
 from pipeline.catalog.difficulties import STREET
 from pipeline.errors import ModelError
 from pipeline.synthetic.backdrop import backdrop
@@ -212,7 +213,9 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.01, help="Time of each stage, precision and batch.")] = 0.5,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch and OpenCV.")] = 1,
     backbone: Annotated[Backbone, typer.Option(help="Which of the shipped embedders.")] = "compact",
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write the figures to this file, too.")
+    ] = None,
 ) -> None:
     """Measure rendering, decoding, detection, alignment and embedding on this machine."""
     cuda = torch.cuda.is_available()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from loadtest.command import conclude
+from loadtest.command import between, conclude
 from loadtest.network import await_services
 from loadtest.templates import DIMENSION, Population
 from pipeline.catalog.indexes import IndexKind
@@ -198,8 +198,10 @@ def measure(settings: Settings, entries: int, bars: Progress) -> list[Figure]:
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.loading", description=__doc__.splitlines()[0])
-    parser.add_argument("--entries", type=int, default=1_000_000, help="of the watchlist (1000000)")
-    parser.add_argument("--shards", type=int, default=4, help="that hold it together (4)")
+    parser.add_argument(
+        "--entries", type=between(int, 1, 100_000_000), default=1_000_000, help="of the watchlist (1000000)"
+    )
+    parser.add_argument("--shards", type=between(int, 1, 1_000), default=4, help="that hold it together (4)")
     parser.add_argument(
         "--index",
         choices=get_args(IndexKind),

@@ -23,6 +23,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from loadtest.command import writable
 from loadtest.kernels import Work, processor, take_turns
 from loadtest.matching_figures import DEFAULT, NEAREST, SGEMM, Built, Figure, Report, Sharded, show
 from loadtest.templates import DIMENSION, Population
@@ -215,7 +216,9 @@ def main(  # noqa: PLR0917  # a command's parameters are its options
     shards: Annotated[int, typer.Option(min=1, help="Compare as many exact shards with one; 1: compare none.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.01, help="Time of each kind, number of entries and batch.")] = 0.5,
     build_threads: Annotated[int | None, typer.Option(min=1, help="Threads of a build; all cores.")] = None,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures to this file, too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write the figures to this file, too.")
+    ] = None,
 ) -> None:
     """Measure searches of the watchlist on this machine, in one thread."""
     unset = [name for name in THREAD_VARIABLES if os.environ.get(name) != "1"]

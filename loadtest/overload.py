@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtest.command import conclude
+from loadtest.command import between, conclude
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
 from loadtest.overload_figures import FEED_TARGET, Figure, Load, Sample, accounts, figures, line
 from loadtest.stream import Stream, pictures
@@ -22,6 +22,7 @@ from pipeline.catalog.topics import FRAMES
 from pipeline.core.latency import LatencySketch
 from pipeline.core.pressure import Policy
 from pipeline.errors import BrokerError, ClusterError
+from pipeline.runtime.settings import Metrics, Settings
 from pipeline.streams.client import Connection
 from pipeline.streams.producer import FrameProducer
 from pipeline.vision.precision import PRECISIONS
@@ -34,6 +35,7 @@ SEARCH_SECONDS: Final = 8.0
 SATURATED: Final = 0.95
 """A run that works off less than this share of what is sent is saturated."""
 SAMPLE_SECONDS: Final = 1.0
+MOST_SECONDS: Final = 86_400.0
 PATIENCE_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 0.01
 
@@ -133,10 +135,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.overload", description=__doc__.splitlines()[0])
     parser.add_argument("--policy", choices=[each.value for each in Policy], default="shed-oldest")
-    parser.add_argument("--seconds", type=float, default=300.0, help="of the overload (300)")
-    parser.add_argument("--saturation-seconds", type=float, default=40.0, help="of the saturation before it (40)")
-    parser.add_argument("--factor", type=float, default=3.0, help="frames sent ÷ goodput at saturation (3)")
-    parser.add_argument("--cameras", type=int, default=12, help="streams (12)")
+    seconds = between(float, SAMPLE_SECONDS, MOST_SECONDS)
+    parser.add_argument("--seconds", type=seconds, default=300.0, help="of the overload (300)")
+    parser.add_argument("--saturation-seconds", type=seconds, default=40.0, help="of the saturation before it (40)")
+    parser.add_argument(
+        "--factor", type=between(float, 1.0, 100.0), default=3.0, help="frames sent ÷ goodput at saturation (3)"
+    )
+    parser.add_argument("--cameras", type=between(int, 1, 10_000), default=12, help="streams (12)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the street (1)")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="of both networks (int8)")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -150,8 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return conclude(lambda: _measure(chosen), line, run, chosen.json)
 
 
-def _measure(chosen: argparse.Namespace) -> list[Figure]:
+def settings_of(chosen: argparse.Namespace) -> Settings:
+    """The run's, which tells all cameras apart: between districts nothing would be said of them."""
     settings = small_settings("overload", chosen.precision, chosen.policy)
+    return settings.model_copy(update={"metrics": Metrics(per_camera_limit=chosen.cameras)})
+
+
+def _measure(chosen: argparse.Namespace) -> list[Figure]:
+    settings = settings_of(chosen)
     jpegs = pictures(chosen.seed)
     with (
         running(settings, _say) as network,
@@ -166,7 +177,7 @@ def _measure(chosen: argparse.Namespace) -> list[Figure]:
         latency = _merged(watch, began + 1, int(time.time()))
         feed.pace(0.0)
         max_age = settings.overload.max_age_seconds if chosen.policy == Policy.SHED_OLDEST else None
-        found = figures(saturation, overload, latency, shed, max_age)
+        found = figures(saturation, overload, latency, shed, max_age=max_age, cameras=chosen.cameras)
         _drained(watch, feed, everything=max_age is not None)
         ended = sum(network.stop().outcomes.values())
         found += accounts(feed.sent, network.committed(), ended, everything=max_age is not None)

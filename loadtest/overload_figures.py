@@ -99,11 +99,18 @@ def jain(counts: Iterable[float]) -> float:
 
 
 def figures(
-    saturation: Load, overload: Load, latency: LatencySketch, shed: Mapping[str, int], max_age: float | None
+    saturation: Load,
+    overload: Load,
+    latency: LatencySketch,
+    shed: Mapping[str, int],
+    *,
+    max_age: float | None,
+    cameras: int,
 ) -> list[Figure]:
     """The figures of an overload after a saturation in the same run.
 
-    `latency` is of what was processed in the overload, `shed` by camera, `max_age` in seconds, None under `block`.
+    `latency` is of what was processed in the overload, `shed` by camera, of so many `cameras`, `max_age` in seconds,
+    None under `block`.
     """
     kept = overload.goodput / saturation.goodput
     growth = overload.memory_growth
@@ -127,6 +134,7 @@ def figures(
         *found,
         Figure("batch time", overload.batch_seconds, "s", "", None),
         Figure("p99 of what is processed", p99, "s", f"≤ {bound:.3f} (limit + 3 batch times)", p99 <= bound),
+        Figure("cameras whose frames were counted", len(shed), "", str(cameras), len(shed) == cameras),
         Figure("Jain's index of shed frames", fairness, "", f"≥ {FAIRNESS_TARGET}", fairness >= FAIRNESS_TARGET),
     ]
 

@@ -1,9 +1,9 @@
 """What garbage on the topic of frames does to the pipeline: ``python -m loadtest.poison``.
 
-Sends records that are spoilt in known ways (each has to end as a dead letter of its reason), records whose bytes were
-changed at random (each may end as a dead letter or as a frame), and sound frames between them, to a run on a local
-Kafka and Ray. No process may be replaced, every record has to end in an outcome, no sound frame may be lost,
-and memory may not grow.
+Sends records that are spoilt in known ways (each has to end as a dead letter of its reason), one of every way first,
+records whose bytes were changed at random (each may end as a dead letter or as a frame), and sound frames between them,
+to a run on a local Kafka and Ray. No process may be replaced, every record has to end in an outcome, no sound frame may
+be lost, and memory may not grow.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from loadtest.command import conclude
+from loadtest.command import between, conclude
 from loadtest.network import LOOK_SECONDS, Network, running, small_settings
 from loadtest.overload_figures import MEMORY_TARGET, Figure, Load, Sample, line
 from loadtest.poisons import POISONS, Spoilt, flipped
@@ -34,6 +34,8 @@ from pipeline.wire import frames as frame_wire
 KNOWN_SHARE: Final = 0.4
 FLIPPED_SHARE: Final = 0.4
 """The rest are sound frames."""
+LEAST_RECORDS: Final = 2 * len(POISONS)
+"""One of every poison, and some of the other kinds."""
 FLIPPED: Final = "changed at random"
 SOUND: Final = "sound"
 AHEAD: Final = 300
@@ -58,6 +60,7 @@ class Poisoner:
     def __init__(self, connection: Connection, jpegs: Sequence[bytes], partitions: int, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._stream = Stream("poison", jpegs, CAMERAS, partitions)
+        self._first = list(POISONS)
         self.kinds: dict[Place, str] = {}
         """Name of the poison, `FLIPPED` or `SOUND`, of every record that the broker has."""
         self.refused = 0
@@ -69,13 +72,13 @@ class Poisoner:
         self._producer = connection.open(Producer, Notices(), properties)
 
     def send(self) -> None:
-        """Send one record of a random kind."""
+        """Send one record: of each poison in turn, and of a random kind when every one was sent."""
         partition, frame = self._stream.next()
         key, value, headers = frame_wire.encode(frame)
         record, kind = Spoilt(key, value, list(headers)), SOUND
         drawn = self._rng.random()
-        if drawn < KNOWN_SHARE:
-            poison = POISONS[int(self._rng.integers(len(POISONS)))]
+        if self._first or drawn < KNOWN_SHARE:
+            poison = self._first.pop(0) if self._first else POISONS[int(self._rng.integers(len(POISONS)))]
             record, kind = poison.spoil(record, self._rng), poison.name
         elif drawn < KNOWN_SHARE + FLIPPED_SHARE:
             record, kind = flipped(record, self._rng), FLIPPED
@@ -100,7 +103,9 @@ class Poisoner:
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.poison", description=__doc__.splitlines()[0])
-    parser.add_argument("--records", type=int, default=50_000, help="in all (50,000)")
+    parser.add_argument(
+        "--records", type=between(int, LEAST_RECORDS, 100_000_000), default=50_000, help="in all (50,000)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the street and of the poison (1)")
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="of both networks (int8)")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -175,6 +180,7 @@ def figures(
     """What became of the records: `kinds` and `letters` by where they lay, of `written` letters in all."""
     reasons = {poison.name: poison.reason for poison in POISONS}
     known = {place: kind for place, kind in kinds.items() if kind in reasons}
+    unsent = len(POISONS) - len(set(known.values()))
     right = sum(letters.get(place) == reasons[kind] for place, kind in known.items())
     sound = [place for place, kind in kinds.items() if kind == SOUND]
     lost = sum(place in letters for place in sound)
@@ -184,6 +190,7 @@ def figures(
     return [
         Figure("records", len(kinds), "", "", None),
         Figure("spoilt in known ways", len(known), "", "", None),
+        Figure("ways of which none was sent", unsent, "", "0", unsent == 0),
         Figure("with another end than theirs", len(known) - right, "", "0", right == len(known)),
         Figure(FLIPPED, sum(kind == FLIPPED for kind in kinds.values()), "", "", None),
         Figure("sound frames", len(sound), "", "", None),

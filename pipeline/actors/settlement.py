@@ -9,6 +9,7 @@ from pipeline.actors.batch import Seen, Trace
 from pipeline.actors.report import Ledger
 from pipeline.catalog.outcomes import Outcome
 from pipeline.core.alerting import Criteria, Sighting, decide
+from pipeline.core.clocks import MOST_TOLERANCE_SECONDS
 from pipeline.core.cooldown import Cooldown
 from pipeline.core.custody import check_batch, receipt_ranges
 from pipeline.errors import BrokerError, Fenced, ShardUnavailable, TransactionAborted
@@ -154,7 +155,8 @@ class Settlement:
 
     def _horizon_ns(self) -> int:
         """No frame that can still come from Kafka meets an alert from before this instant."""
-        return self._clock.now_ns() - int((self._cooldown_seconds + FRAME_LIFETIME_SECONDS) * 1e9)
+        reserve = FRAME_LIFETIME_SECONDS + MOST_TOLERANCE_SECONDS
+        return self._clock.now_ns() - int((self._cooldown_seconds + reserve) * 1e9)
 
     def _prune(self, seen: Seen) -> None:
         """Drop what neither frames from Kafka can meet nor those behind this batch, which may have waited in memory."""

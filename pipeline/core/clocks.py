@@ -8,6 +8,8 @@ shifts by the tolerance at most when it changes from one clock to the other.
 from collections import OrderedDict
 from typing import Final
 
+MOST_TOLERANCE_SECONDS: Final = 30.0
+"""The greatest tolerance: by as much a frame may be taken to be older than it has lain in Kafka."""
 CAMERAS_REMEMBERED: Final = 100_000
 """More cameras than one worker serves; it bounds the memory against ids made up on the way in."""
 

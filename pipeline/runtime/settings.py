@@ -14,8 +14,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pipeline.catalog.indexes import IndexKind
 from pipeline.runtime.settings_kafka import Kafka, Security
+from pipeline.runtime.settings_overload import Overload
 from pipeline.runtime.settings_scaling import Scaling
-from pipeline.runtime.settings_section import Count, Names, Positive, Section
+from pipeline.runtime.settings_section import Count, Names, Seconds, Section
 from pipeline.vision.shipped import Backbone, shipped_folder
 
 __all__ = [
@@ -75,17 +76,6 @@ class Batch(Section):
     """Threads that decode JPEGs in each worker; None: the worker's share of the cores."""
 
 
-class Overload(Section):
-    """What happens when frames come faster than they can be searched."""
-
-    policy: Literal["shed-oldest", "block"] = "shed-oldest"
-    """`shed-oldest` drops frames older than the age below; `block` never drops by age and lets the backlog wait."""
-    max_age_seconds: Positive = 2.0
-    """Age at which `shed-oldest` drops a frame when it is its turn."""
-    clock_tolerance_seconds: Positive = 1.0
-    """Departure of capture time from append time at which a camera's clock is no longer trusted."""
-
-
 class Vision(Section):
     """The networks and where they compute."""
 
@@ -132,7 +122,7 @@ class Matching(Section):
     """Processes that hold each shard, on different nodes if there are as many; one that is lost is not missed."""
     index: IndexKind = "flat"
     """Index of each shard, as docs/matching.md compares them; `gpu-flat` and `cagra` need a GPU, `cagra` cuVS too."""
-    rebuild_seconds: Positive = 30.0
+    rebuild_seconds: Seconds = 30.0
     """How soon after a removal a kind other than `flat` begins to build the index that does not hold the template."""
     threshold: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     """Cosine from which a candidate is a match; None: the one that came with the embedder."""
@@ -140,7 +130,7 @@ class Matching(Section):
     """Candidates asked of each shard for each face; 16 at most, whose references still travel in one call."""
     on_shard_loss: Literal["wait", "degrade"] = "wait"
     """`wait` pauses consumption while a shard is missing; `degrade` searches the rest and says so everywhere."""
-    search_deadline_seconds: Positive = 2.0
+    search_deadline_seconds: Seconds = 2.0
     """Time in which a replica of each shard has to answer."""
     cool_down_seconds: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 30.0
     """After an alert, how long the same entry at the same camera raises no other, in capture time."""
@@ -166,8 +156,8 @@ class Cameras(Section):
     """Picture height in pixels."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Seed of the synthetic street: its people, their walks, and who is on the watchlist."""
-    seconds: Positive | None = None
-    """How long `lamppost cameras` sends; None: until interrupted."""
+    seconds: Annotated[float, Field(gt=0, le=31_622_400, allow_inf_nan=False)] | None = None
+    """How long `lamppost cameras` sends, a year at most; None: until interrupted."""
     sources: Names = ()
     """Video files and folders of images, one camera each, instead of synthetic scenes; commas between them."""
     loop: bool = False
@@ -216,9 +206,9 @@ class Metrics(Section):
 class Lifecycle(Section):
     """Starting and ending."""
 
-    start_seconds: Positive = 120.0
+    start_seconds: Seconds = 120.0
     """Time in which Kafka, Ray, workers and shards have to be up; what still gets on is waited for longer."""
-    drain_seconds: Positive = 20.0
+    drain_seconds: Seconds = 20.0
     """Time in which a run has to finish what it holds after the first SIGINT or SIGTERM."""
     lease_seconds: Annotated[float, Field(ge=2, le=20, allow_inf_nan=False)] = 20.0
     """Processes of a run end themselves when their supervisor, or it its command, was silent for as long."""

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.runtime.settings_section import Count, Positive, Section
+from pipeline.runtime.settings_section import Count, Seconds, Section
 
 
 class Scaling(Section):
@@ -14,7 +14,7 @@ class Scaling(Section):
     """Workers that there are at least, and at the start; None: 1."""
     max: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """Workers that there are at most; each needs a partition of its own. None: `run.workers`, a fixed pool."""
-    target_lag_seconds: Positive = 1.0
+    target_lag_seconds: Seconds = 1.0
     """How long frames may wait in Kafka before workers are added; by their age, and by the lag as seconds of work."""
     interval_seconds: Annotated[float, Field(ge=5, le=3_600, allow_inf_nan=False)] = 30.0
     """The pool changes once within as long at most; frames that wait too long for a fifth of it make it grow."""

@@ -14,7 +14,8 @@ def _split_commas(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+"""Up to a day: clocks count nanoseconds in 64 bits, and waits of the operating system end somewhere, too."""
 Count = Annotated[int, Field(ge=1)]
 
 

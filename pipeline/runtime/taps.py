@@ -138,7 +138,10 @@ class CustodyAudit:
 
     def _take(self, records: Iterable[ConsumedRecord]) -> None:
         for record in records:
-            receipt = receipt_wire.decode(record.key, record.value, record.headers)
+            try:
+                receipt = receipt_wire.decode(record.key, record.value, record.headers)
+            except InputError:
+                continue  # no receipt of a run's own: what one of those does not say is a gap
             if receipt.run == self._run:
                 self._coverage.add(receipt.ranges)
                 self._alerts += receipt.alerts

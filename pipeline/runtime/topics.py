@@ -19,6 +19,9 @@ OK: Final = "ok"
 MISSING: Final = "missing"
 DRIFT: Final = "drift"
 UNKNOWN: Final = "unknown"
+MAKE_OR_ALLOW: Final = "make it with `lamppost topics create`, or allow this user to describe it"
+UNSEEN: Final = f"is not there, or this user may not see it; {MAKE_OR_ALLOW}"
+"""What to say of a topic that Kafka does not show: one that no ACL lets the user describe looks the same."""
 CONFIGS_ADVICE: Final = "allow this user DescribeConfigs on the cluster"
 """What to do if a broker may not be asked for its settings."""
 
@@ -97,7 +100,7 @@ def check(settings: Settings) -> list[Checked]:
 def checked_topic(state: TopicState) -> list[Checked]:
     """What there is to say of one topic."""
     if not state.exists:
-        return [Checked(state.name, MISSING, meaning="make it with `lamppost topics create`")]
+        return [Checked(state.name, MISSING, meaning=f"it {UNSEEN}")]
     if not state.drift:
         return [Checked(state.name, OK, found=_size(state))]
     return [
@@ -150,7 +153,7 @@ def topics_problem(states: Sequence[TopicState]) -> str:
     Alerts and dead letters are written to the partition of their frame.
     """
     if missing := [state.name for state in states if not state.exists]:
-        return f"has no topic {', '.join(missing)}; make it with `lamppost topics create`"
+        return f"has no topic {', '.join(missing)} that this user may see; {MAKE_OR_ALLOW}"
     counts = {state.name: state.partitions for state in states}
     for name in (topic.name for topic in TOPICS if topic.follows == FRAMES):
         if counts[name] < counts[FRAMES]:
@@ -165,7 +168,7 @@ def topics_problem(states: Sequence[TopicState]) -> str:
 def lines_of(state: TopicState) -> list[Line]:
     """What to show of one topic."""
     if not state.exists:
-        return [Line(state.name, MISSING, f"{state.purpose}; make it with `lamppost topics create`")]
+        return [Line(state.name, MISSING, f"{state.purpose}; it {UNSEEN}")]
     size = f"{state.purpose}; {_size(state)}"
     drift = [_difference(state, drift) for drift in state.drift]
     return [Line(state.name, OK if not drift else DRIFT, size), *drift]

@@ -41,6 +41,7 @@ class TopicState:
     name: str
     purpose: str
     exists: bool
+    """Whether this user is shown it: one that no ACL lets it describe is not told from one that is not there."""
     partitions: int = 0
     replicas: int = 0
     """Of the partition that has the fewest."""

@@ -31,7 +31,7 @@ def test_a_run_names_the_topics_that_are_missing_until_it_can_work(kafka: Connec
     """Its workers would fail one after another for the lack of a topic that they write to last."""
     admin = TopicAdmin(kafka)
     admin.create([topic for topic in TOPICS if topic.name in {FRAMES, WATCHLIST, ALERTS}], partitions=2)
-    with pytest.raises(BrokerError, match=r"has no topic custody, dead-letters; .*lamppost topics create"):
+    with pytest.raises(BrokerError, match=r"has no topic custody, dead-letters that .*lamppost topics create"):
         run(Settings(kafka=Kafka(brokers=kafka.brokers)), verbose=False)
     admin.create(TOPICS, partitions=1)
     with pytest.raises(BrokerError, match=r"1 partition\(s\) of dead-letters and 2 of frames"):

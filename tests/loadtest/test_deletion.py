@@ -4,14 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from loadtest.broker_files import still_there
-from loadtest.deletion import Plan, broker_settings, main, scaled_topic
+from loadtest.deletion import Plan, broker_settings, scaled_topic
 from loadtest.deletion_figures import Canary, Figure, figures, line
 from pipeline.catalog.topics import FRAMES, TOPICS, WATCHLIST
-from pipeline.errors import InputError
 from pipeline.streams.deletion import broker_advice
 
 BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -115,15 +112,6 @@ def test_what_is_searched_no_more_is_not_read(tmp_path: Path, monkeypatch: pytes
     assert opened == []
     still_there([tmp_path], [b"template"])
     assert len(opened) == 1
-
-
-def test_figures_that_cannot_be_written_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
-    """In one line with the code of a wrong file."""
-    app = typer.Typer()
-    app.command()(main)
-    result = CliRunner().invoke(app, ["--json", str(tmp_path / "nowhere" / "figures.json")])
-    assert (result.exit_code, result.stderr.count("\n")) == (InputError.exit_code, 1)
-    assert "figures.json cannot be written" in result.stderr
 
 
 def test_every_time_of_a_topic_is_scaled_and_nothing_else() -> None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from loadtest import faults
+from loadtest.faults import main
 from loadtest.faults_oracle import Fractions, Outage, Shown, judge
 from loadtest.faults_results import Round, Wanted, append, missed, read, report, schedule
 from loadtest.faults_round import late
+from pipeline import __version__
 from pipeline.catalog.outcomes import Outcome
-from pipeline.errors import InputError
+from pipeline.errors import InputError, ResourceError
 from pipeline.records import Alert, OutcomeRange, Receipt
 
 THRESHOLD = 0.6
@@ -18,14 +22,21 @@ CAMERA = "faults/00001-cam-0"
 
 
 def played(
-    fault: str, number: int, *, problems: Sequence[str] = (), impossible: str = "", seen: float | None = 1.0
+    fault: str,
+    number: int,
+    *,
+    problems: Sequence[str] = (),
+    impossible: str = "",
+    seen: float | None = 1.0,
+    seed: int = 1,
+    version: str = __version__,
 ) -> Round:
     """A round that ran."""
     return Round(
         fault=fault,
         number=number,
-        seed=1,
-        version="0",
+        seed=seed,
+        version=version,
         began="2026-01-01T00:00:00.000+00:00",
         moment=3.0,
         victim="somebody",
@@ -74,10 +85,54 @@ def test_a_whole_line_that_is_no_round_is_named(tmp_path: Path) -> None:
         read(file)
 
 
+def test_a_line_that_is_not_even_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "faults.jsonl"
+    file.write_bytes(msgspec.json.encode(played("a", 1)).replace(b"somebody", b"some\xff") + b"\n")
+    with pytest.raises(InputError, match="line 1 is no round"):
+        read(file)
+
+
+@pytest.mark.parametrize("arguments", [["--report"], []], ids=["report", "run"])
+def test_a_folder_holds_no_rounds(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--results", str(tmp_path)]) in {InputError.exit_code, ResourceError.exit_code}
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "(Is a directory); name another --results" in said
+
+
 def test_a_fault_is_missed_until_all_its_rounds_passed() -> None:
     done = [played("a", 1), played("a", 2), played("b", 1), played("b", 2, problems=["late"])]
     assert missed(["a", "b", "c"], 2, done) == ["b", "c"]
     assert missed(["a"], 1, [played("a", 1, impossible="no disk")]) == ["a"]
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {"version": "0.0.9"}], ids=["seed", "version"])
+def test_a_round_of_another_seed_or_version_is_played_anew(
+    other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "faults.jsonl"
+    append(file, played("worker", 1, problems=["it was late"], **other))
+    missing: list[Wanted] = []
+
+    def play(session: faults._Session) -> None:
+        missing.extend(session._missing)
+        append(file, played("worker", 1))
+
+    monkeypatch.setattr(faults._Session, "run", play)
+    arguments = ["--times", "1", "--fault", "worker", "--results", str(file)]
+    assert main(arguments) == 0, "a failure of another run is none of this one"
+    said = capsys.readouterr().out
+    assert missing == [Wanted("worker", 1)]
+    assert "it was late" not in said
+    assert "not counted, of another seed than 1 or version than" in said
+    assert main([*arguments, "--report"]) == 0
+    assert "it was late" in capsys.readouterr().out
+
+
+def test_old_rounds_alone_do_not_pass(tmp_path: Path) -> None:
+    file = tmp_path / "faults.jsonl"
+    append(file, played("worker", 1, version="0.0.9"))
+    assert main(["--report", "--times", "1", "--fault", "worker", "--results", str(file)]) == 1
 
 
 def test_the_report_counts_failures_and_tells_never_from_late() -> None:

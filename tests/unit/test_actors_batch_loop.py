@@ -13,6 +13,7 @@ from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import DEAD_LETTERS, FRAMES
+from pipeline.core.clocks import MOST_TOLERANCE_SECONDS
 from pipeline.core.pressure import Policy
 from pipeline.errors import BrokerError, Fenced
 from pipeline.records import Batch, OutgoingRecord
@@ -219,6 +220,9 @@ def test_the_cool_down_forgets_what_no_frame_can_meet_any_more(run: MemoryRun, e
         run.send(identity)
     eventually(lambda: worker.settlement.remembered == len(LISTED))
     run.send(12, seconds=COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + 1.0)
+    eventually(lambda: run.settled)
+    assert worker.settlement.remembered == len(LISTED), "a camera's clock may be behind by the greatest tolerance"
+    run.send(12, seconds=MOST_TOLERANCE_SECONDS)
     eventually(lambda: worker.settlement.remembered == 0)
     assert run.audit().balanced
 

@@ -10,6 +10,7 @@ from memory_run import COOLDOWN_SECONDS, MemoryRun, Worker
 from numpy.typing import NDArray
 
 from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
+from pipeline.core.clocks import MOST_TOLERANCE_SECONDS
 from pipeline.core.pressure import Policy
 from pipeline.errors import ShardUnavailable
 from pipeline.records import Detections, OutgoingRecord, Probes, SearchResult
@@ -95,7 +96,7 @@ def test_a_pass_that_a_lost_shard_divides_is_one_alert(run: MemoryRun, eventuall
     for _ in range(3):
         run.send(1)
     eventually(lambda: gallery.asked.is_set() and sum(span.stage == "decode" for span in worker.trace.spans) == 3)
-    run.clock.advance(COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + 60.0)
+    run.clock.advance(COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + MOST_TOLERANCE_SECONDS + 60.0)
     gallery.back.set()
     eventually(lambda: run.settled)
     assert [(alert.entry, alert.sequence) for alert in run.alerts] == [("person-1", 0)]

@@ -162,6 +162,27 @@ def test_several_complaints_are_one_line(toml: WriteToml) -> None:
     assert refusal(file=toml("[cameras]\nfps = 0\ncount = 0\nwidth = 0\nheight = 0\n")).endswith("(and 1 more)")
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "most"),
+    [
+        ("overload", "max_age_seconds", 86_400),
+        ("overload", "clock_tolerance_seconds", 30),
+        ("scaling", "target_lag_seconds", 86_400),
+        ("matching", "rebuild_seconds", 86_400),
+        ("matching", "search_deadline_seconds", 86_400),
+        ("cameras", "seconds", 366 * 86_400),
+        ("lifecycle", "start_seconds", 86_400),
+        ("lifecycle", "drain_seconds", 86_400),
+    ],
+)
+def test_a_duration_has_a_greatest(section: str, name: str, most: int, toml: WriteToml) -> None:
+    """A greater one would overflow in every process of a run, long after it was read."""
+    settings = resolve(file=toml(f"[{section}]\n{name} = {most}\n")).settings
+    assert getattr(getattr(settings, section), name) == most
+    assert f"{section}.{name}=1e+300" in refusal(file=toml(f"[{section}]\n{name} = 1e300\n"))
+    assert f"{section}.{name}={most + 1}" in refusal(file=toml(f"[{section}]\n{name} = {most + 1}\n"))
+
+
 def test_no_regular_expression_is_shown(toml: WriteToml) -> None:
     """The setting's own words say what is taken."""
     message = refusal(file=toml('[run]\nname = "My Run"\n[vision]\ndevice = "tpu"\n'))
