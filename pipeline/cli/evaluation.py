@@ -47,8 +47,12 @@ def evaluate(
     ] = None,
     processes: Annotated[int | None, typer.Option(metavar="P", help="Processes that render; a core each.")] = None,
     precision: Annotated[
-        str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="fp32, bf16 or int8, of the probes, entries being made in fp32; that of vision.precision, auto is fp32.",
+        ),
+    ] = None,
     backbone: Annotated[
         Backbone | None, typer.Option(help="Which of the shipped embedders; that of vision.backbone.")
     ] = None,
@@ -71,10 +75,16 @@ def evaluate(
     came within working distance (40 px, 30° of yaw, a quarter hidden); every pass of anybody else counts.
     Galleries are kept in the user's cache, and an interrupted command goes on where it was.
     """
-    settings = settings_of(settings_file, backbone=("vision.backbone", backbone), weights=("vision.weights", weights))
+    vision = settings_of(
+        settings_file,
+        backbone=("vision.backbone", backbone),
+        weights=("vision.weights", weights),
+        precision=("vision.precision", precision),
+    ).vision
     from pipeline.cli.progress import stage_progress
     from pipeline.runtime import evaluation as job
 
+    job.require_evaluable(vision)
     plan = job.Plan(
         out=out,
         difficulty=difficulty,
@@ -86,8 +96,8 @@ def evaluate(
         target_fpir=target_fpir,
         pictures=pictures,
         processes=_cores() if processes is None else processes,
-        precision=precision,
-        weights=settings.vision.folder,
+        precision="fp32" if vision.precision == "auto" else vision.precision,
+        weights=vision.folder,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )

@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from pipeline.cli import app as cli
+from pipeline.errors import SettingsError
+from pipeline.runtime.evaluation import Plan
 
 BUSY_SECONDS = 2.0
 """CPU time after which the processes of an evaluation are deep in their libraries."""
@@ -69,6 +71,7 @@ def test_the_networks_are_those_that_are_set(
         (("--target-fpir", "2"), 2),
         (("--gallery", "many"), 2),
         (("--searches", "0"), 2),
+        (("--precision", "fp16"), 2),
         (("--out", "/dev/null/here"), 3),
     ],
 )
@@ -80,6 +83,45 @@ def test_bad_input_is_one_clear_error(
     said = capsys.readouterr().err
     assert arguments[0] in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("embedder_model", "own.toml"), ("detector_model", "own.toml"), ("device", "cuda"), ("device", "cuda:1")],
+)
+def test_networks_and_devices_that_it_would_not_evaluate_are_refused(
+    field: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Figures of the shipped networks must not pass for those of one's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text("")
+    monkeypatch.setenv(f"LAMPPOST_VISION__{field.upper()}", value)
+    assert run(monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert f"vision.{field} is {value}" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "option", "precision"),
+    [(None, (), "fp32"), ("auto", (), "fp32"), ("int8", (), "int8"), ("int8", ("--precision", "bf16"), "bf16")],
+)
+def test_the_precision_is_that_of_the_settings_unless_given(
+    setting: str | None, option: tuple[str, ...], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the probes are computed in is what a run would compute in, and auto is the most exact."""
+    planned: list[Plan] = []
+
+    def refuse(plan: Plan, progress: object) -> None:
+        planned.append(plan)
+        raise SettingsError("far enough")
+
+    monkeypatch.setattr("pipeline.runtime.evaluation.evaluate", refuse)
+    if setting is not None:
+        monkeypatch.setenv("LAMPPOST_VISION__PRECISION", setting)
+    assert run(monkeypatch, *option) == 2
+    assert [plan.precision for plan in planned] == [precision]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name)
