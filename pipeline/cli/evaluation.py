@@ -50,7 +50,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="fp32, bf16 or int8, of the probes, entries being made in fp32; that of vision.precision, auto is fp32.",
+            help="fp32, bf16 or int8, of the probes (entries: fp32); that of vision.precision, where auto is fp32.",
         ),
     ] = None,
     backbone: Annotated[
