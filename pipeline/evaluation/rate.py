@@ -1,5 +1,6 @@
 """A rate as it may be said: with its counts, its people, its interval, and never below what the sample supports."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -73,10 +74,10 @@ class Rate:
 
 
 def percent(share: float) -> str:
-    """Return a share 0 … 1 as a percentage with three significant digits."""
+    """Return a share 0 … 1 as a percentage with three significant digits, near 100 with two of what lacks."""
     value = 100.0 * share
     if 99.0 < value < 100.0:
-        return f"{value:.2f}%"
+        return f"{value:.{max(2, 1 - math.floor(math.log10(100.0 - value) + 1e-9))}f}%"
     return f"{value:.3g}%" if value >= 1e-3 or value == 0.0 else f"{value:.1e}%"
 
 

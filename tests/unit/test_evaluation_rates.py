@@ -137,9 +137,17 @@ def test_the_complement_swaps_hits_for_misses() -> None:
 
 def test_percentages_keep_three_digits() -> None:
     """However small."""
-    assert [percent(x) for x in (0.0, 0.000001234, 0.000042, 0.12345, 0.99985, 1.0)] == [
-        "0%", "1.2e-04%", "0.0042%", "12.3%", "99.98%", "100%",
+    assert [percent(x) for x in (0.0, 0.000001234, 0.000042, 0.12345, 0.9985, 1.0)] == [
+        "0%", "1.2e-04%", "0.0042%", "12.3%", "99.85%", "100%",
     ]  # fmt: skip
+
+
+def test_a_share_below_one_never_reads_as_one() -> None:
+    """One miss in 30,000, and what no miss in 100,000 supports."""
+    assert [percent(x) for x in (1 - 1 / 30_000, 0.999, 0.99985, 1 - 2e-9)] == [
+        "99.9967%", "99.90%", "99.985%", "99.99999980%",
+    ]  # fmt: skip
+    assert rate_of(np.ones(100_000, bool), np.arange(100_000), rng()).text == "> 1 - 3/100000 = 99.9970%"
 
 
 def test_the_threshold_is_the_least_that_meets_the_target() -> None:
