@@ -21,6 +21,8 @@ RULE_OF_THREE: Final = 3.0
 """With no event in n independent trials the rate is below 3/n with 95 % confidence (Hanley and Lippman-Hand 1983)."""
 FEWEST: Final = 30
 """The rule of three holds from about so many on."""
+FEWEST_EVENTS: Final = 3
+"""A rate of fewer events is never given without their count, and no point of a curve, which has no interval."""
 FEWEST_DIFFERING: Final = 10
 """A bootstrap has its coverage from about so many people on who had the event, and who did not have it throughout."""
 
@@ -47,7 +49,10 @@ class Rate:
 
     @property
     def text(self) -> str:
-        """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did."""
+        """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did.
+
+        A share of fewer than three events, or of all but so few trials, has its count before it: "2 of 10003 = 0.02%".
+        """
         if not self.trials:
             return "no trials"
         if self.people < FEWEST and self.events in {0, self.trials}:
@@ -56,7 +61,8 @@ class Rate:
             return f"< 3/{self.people} = {percent(RULE_OF_THREE / self.people)}"
         if self.events == self.trials:
             return f"> 1 - 3/{self.people} = {percent(1.0 - RULE_OF_THREE / self.people)}"
-        return percent(self.share)
+        few = min(self.events, self.trials - self.events) < FEWEST_EVENTS
+        return (f"{self.events} of {self.trials} = " if few else "") + percent(self.share)
 
     @property
     def interval(self) -> str:

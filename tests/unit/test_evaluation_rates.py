@@ -55,7 +55,9 @@ def test_several_searches_of_one_person_are_not_taken_as_independent() -> None:
     [
         (0, 2000, "< 3/2000 = 0.15%"),
         (2000, 2000, "> 1 - 3/2000 = 99.85%"),
-        (2, 2000, "0.1%"),
+        (2, 2000, "2 of 2000 = 0.1%"),
+        (3, 2000, "0.15%"),
+        (1998, 2000, "1998 of 2000 = 99.90%"),
         (0, 3, "0 of 3"),
         (0, 0, "no trials"),
     ],
@@ -203,7 +205,7 @@ def test_impossible_targets_are_refused(target: float) -> None:
 
 
 def test_a_det_curve_is_what_its_thresholds_give() -> None:
-    """Each point again from the searches, and none below 3/n."""
+    """Each point again from the searches, and none of fewer than three of them."""
     draw = np.random.default_rng(5)
     others = strangers(*draw.normal(0.2, 0.1, 400))
     own = listed(*((float(score), bool(score > 0.1)) for score in draw.normal(0.5, 0.2, 300)))
@@ -214,6 +216,21 @@ def test_a_det_curve_is_what_its_thresholds_give() -> None:
     for threshold, false, missed in zip(curve.threshold, curve.fpir, curve.fnir, strict=True):
         assert fpir(others, threshold, rng()).share == pytest.approx(false)
         assert 1 - tpir(own, threshold, rng()).share == pytest.approx(missed)
+
+
+def test_a_det_curve_goes_down_to_three_people_who_err() -> None:
+    """However many searches they have: 3,400 of 200 people show an FNIR far below 3 / 200."""
+    person = np.arange(3400) % 200
+    own = np.linspace(0.2, 0.9, 3400).astype(np.float32)
+    mated = Mated(own, np.ones(3400, bool), person, np.arange(3400))
+    others = strangers(*np.linspace(0.0, 0.25, 3000))
+    curve = det(mated, others)
+    assert 3 / 3400 <= curve.fnir.min() < 0.5 * 3 / 200
+    assert curve.fpir.min() >= 3 / 3000
+    two_err = Mated(own, np.ones(3400, bool), np.where(own < 0.22, person % 2, person), np.arange(3400))
+    early = int((own < 0.22).sum())
+    assert early > 10
+    assert det(two_err, others).fnir.min() >= (early + 1) / 3400
 
 
 def test_there_is_no_det_curve_without_both_kinds_of_searches() -> None:
