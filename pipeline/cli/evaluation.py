@@ -36,7 +36,7 @@ def evaluate(
     ] = None,
     searches: Annotated[
         int, typer.Option(metavar="M", help="Non-mated searches to test on; mated ones per face.")
-    ] = 2000,
+    ] = 3000,
     choice_searches: Annotated[
         int | None, typer.Option(metavar="M", help="Non-mated searches to choose the threshold on: as many.")
     ] = None,
@@ -107,12 +107,12 @@ def evaluate(
             progress(stage, done, total, math.nan)
 
         found = job.evaluate(plan, told)
-    show(found)
+    show(found, "--searches" if choice_searches is None else "--choice-searches")
     typer.echo(f"{out}: evaluation.json, scores.npz, rates.csv, cohorts.csv, det.png, cohorts.png written")
 
 
-def show(found: "Evaluation") -> None:
-    """Print the figures as tables, and what they cannot say."""
+def show(found: "Evaluation", choice_option: str) -> None:
+    """Print the figures as tables, and what they cannot say; `choice_option` sets how many searches choose."""
     from rich.console import Console
 
     console = Console()
@@ -121,7 +121,7 @@ def show(found: "Evaluation") -> None:
     for result in found.results:
         console.print(_rates(found, result))
         console.print(_cohorts(result))
-        for line in _notes(result):
+        for line in _notes(result, choice_option):
             console.print(line)
 
 
@@ -167,7 +167,7 @@ def _cohorts(result: "Result") -> "Table":
     return table
 
 
-def _notes(result: "Result") -> list[str]:
+def _notes(result: "Result", choice_option: str) -> list[str]:
     wanted = result.operating[0].chosen
     lines = [
         f"{kind}: {sample.searches:,} searches of {sample.people:,} people, no face found in "
@@ -176,7 +176,7 @@ def _notes(result: "Result") -> list[str]:
     ]
     if wanted is not None and not wanted.supported:
         lines.append(
-            f"* {wanted.people:,} people do not support FPIR {wanted.target:g}: --searches {wanted.needed} would; "
+            f"* {wanted.people:,} people do not support FPIR {wanted.target:g}: {choice_option} {wanted.needed} would; "
             "the threshold given has no upper end"
         )
     if result.boxes_on_no_face or result.mated_beyond_distance:

@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     difficulty: str = "street"
     per: str = "face"
     galleries: tuple[int, ...] = (1000,)
-    searches: int = 2000
+    searches: int = 3000
     choice_searches: int | None = None
     seed: int = 0
     target_fpir: float = 1e-3

@@ -1,5 +1,6 @@
 """`lamppost evaluate` as a user meets it: what it prints, what it refuses, and how it ends."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -11,7 +12,9 @@ import psutil
 import pytest
 
 from pipeline.cli import app as cli
+from pipeline.cli.evaluation import evaluate
 from pipeline.errors import SettingsError
+from pipeline.evaluation.rate import RULE_OF_THREE
 from pipeline.runtime.evaluation import Plan
 
 BUSY_SECONDS = 2.0
@@ -47,6 +50,36 @@ def test_it_prints_rates_with_intervals_and_where_the_files_are(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "cohorts.csv", "cohorts.png", "det.png", "evaluation.json", "rates.csv", "scores.npz",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [(("--searches", "4"), "--searches"), (("--choice-searches", "2", "--searches", "7"), "--choice-searches")],
+)
+def test_the_option_that_the_choice_is_short_of_is_named(
+    arguments: tuple[str, ...],
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """More people to test on would not support a threshold that is chosen on others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    code = run(
+        monkeypatch, "--difficulty", "studio", "--gallery", "2", "--pictures", "1", "--processes", "1", *arguments,
+        "--target-fpir", "0.5", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 0
+    assert f"do not support FPIR 0.5: {option} 6 would" in capsys.readouterr().out
+
+
+def test_a_plan_supports_its_target_unless_told_otherwise(tmp_path: Path) -> None:
+    """The rule of three: 3 ÷ target people."""
+    plan = Plan(out=tmp_path)
+    assert plan.searches * plan.target_fpir >= RULE_OF_THREE
+    options = inspect.signature(evaluate).parameters
+    assert (options["searches"].default, options["target_fpir"].default) == (plan.searches, plan.target_fpir)
 
 
 def test_the_networks_are_those_that_are_set(
