@@ -104,8 +104,8 @@ def rate_of(happened: NDArray[np.bool_], person: NDArray[np.int64], rng: np.rand
     if people == trials:
         return Rate(events, trials, people, rate, *clopper_pearson(events, trials), "clopper-pearson")
     per_events = np.bincount(dense, weights=happened).astype(np.int64)
-    few_had = np.count_nonzero(per_events) < FEWEST_DIFFERING
-    few_had_not = np.count_nonzero(per_events < per_person) < FEWEST_DIFFERING
+    few_had = int(np.count_nonzero(per_events)) < FEWEST_DIFFERING
+    few_had_not = int(np.count_nonzero(per_events < per_person)) < FEWEST_DIFFERING
     if few_had or few_had_not:
         method: Method = "clopper-pearson over people" if rate is None else "clopper-pearson, effective searches"
         return Rate(events, trials, people, rate, *_of_few(per_events, per_person, few_had, few_had_not), method)
