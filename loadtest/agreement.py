@@ -6,8 +6,12 @@ FILE is the `evaluation.json` of `lamppost evaluate --per pass --gallery 200`; e
 - a planted pass that counts has to alert for its own entry; the target is 95 %,
 - a pass of anybody who is not listed is a trial to be taken for somebody, and so is that of a listed person to be taken
   for another. Evaluation's interval of FPIR at the same threshold says how many of them may be expected.
+
+A loop shows its pictures again, so passes of one person are no independent trials: both intervals are as of one trial a
+person.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +31,8 @@ from pipeline.runtime.summary import Summary
 
 DIFFICULTY: Final = "street"
 TARGET_ALERTED: Final = 0.95
+LASTING: Final = "skin"
+"""Dimension whose cohorts divide people, and not their passes."""
 SIDE: Final = 0.95
 """Confidence of the predicted count, given a rate."""
 
@@ -37,18 +43,25 @@ class Demos(msgspec.Struct, frozen=True, kw_only=True):
     """What some demos did, added up."""
 
     planted: int
+    planted_people: int
     alerted: int
     unlisted: int
     """Passes of people who are not listed."""
+    unlisted_people: int
     unlisted_alerted: int
     for_another: int
-    """Alerts for another entry than that of the listed person who was seen."""
+    """Passes of listed people with an alert for another's entry."""
     on_no_face: int
 
     @property
     def trials(self) -> int:
         """Passes that could be taken for somebody else."""
         return self.unlisted + self.planted
+
+    @property
+    def people(self) -> int:
+        """People whose passes these are."""
+        return self.unlisted_people + self.planted_people
 
     @property
     def false(self) -> int:
@@ -71,15 +84,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def added(folders: Sequence[tuple[Summary, LiveCohorts]]) -> Demos:
-    """Add demos up; the cohorts of any one dimension hold every pass once."""
+    """Add demos up; the cohorts of one dimension that people do not change hold every pass and person once."""
     truths = [summary.truth for summary, _ in folders if summary.truth is not None]
-    unlisted = [
-        cohort.fpir for _, live in folders for cohort in live.cohorts if cohort.dimension == live.cohorts[0].dimension
-    ]
+    cohorts = [cohort for _, live in folders for cohort in live.cohorts if cohort.dimension == LASTING]
+    unlisted = [cohort.fpir for cohort in cohorts]
     return Demos(
         planted=sum(truth.planted_passes for truth in truths),
+        planted_people=sum(cohort.tpir.people for cohort in cohorts),
         alerted=sum(truth.alerted_passes for truth in truths),
         unlisted=sum(rate.trials for rate in unlisted),
+        unlisted_people=sum(rate.people for rate in unlisted),
         unlisted_alerted=sum(rate.events for rate in unlisted),
         for_another=sum(live.for_another for _, live in folders),
         on_no_face=sum(live.on_no_face for _, live in folders),
@@ -89,14 +103,19 @@ def added(folders: Sequence[tuple[Summary, LiveCohorts]]) -> Demos:
 def judged(demos: Demos, operating: Operating) -> Verdict:
     """Hold the sums against evaluation's rates at the same threshold; InputError if there is nothing to judge."""
     low, high = operating.fpir.low, operating.fpir.high
-    if not demos.planted or not demos.unlisted or low is None or high is None:
+    if not demos.planted_people or not demos.unlisted_people or low is None or high is None:
         raise InputError("no passes to judge: let the demos run for 60 s or more, and the evaluation have searches")
-    expected = (binomial_range(demos.trials, low, SIDE)[0], binomial_range(demos.trials, high, SIDE)[1])
+    passes = demos.trials / demos.people
+    expected = (
+        math.floor(passes * binomial_range(demos.people, low, SIDE)[0]),
+        math.ceil(passes * binomial_range(demos.people, high, SIDE)[1]),
+    )
+    per_person = demos.planted_people / demos.planted
     return Verdict(
         demos=demos,
         tpir=operating.tpir,
         fpir=operating.fpir,
-        alerted_interval=clopper_pearson(demos.alerted, demos.planted),
+        alerted_interval=clopper_pearson(demos.alerted * per_person, demos.planted_people),
         expected=expected,
         alerted_enough=demos.alerted >= TARGET_ALERTED * demos.planted,
         false_as_predicted=expected[0] <= demos.false <= expected[1],
@@ -145,13 +164,14 @@ def show(verdict: Verdict, console: Console) -> None:
     table = Table("what", "demos", "evaluation", "")
     table.add_row(
         "planted passes alerted",
-        f"{demos.alerted} of {demos.planted}: {share} ({low} to {high})",
+        f"{demos.alerted} of {demos.planted} of {demos.planted_people} people: {share} ({low} to {high})",
         f"{verdict.tpir.text} ({verdict.tpir.interval})",
         f"target {percent(TARGET_ALERTED)}: {'reached' if verdict.alerted_enough else 'MISSED'}",
     )
     table.add_row(
         "passes taken for somebody else",
-        f"{demos.false} of {demos.trials} ({demos.unlisted_alerted} unlisted, {demos.for_another} listed)",
+        f"{demos.false} of {demos.trials} of {demos.people} people "
+        f"({demos.unlisted_alerted} unlisted, {demos.for_another} listed)",
         f"{verdict.fpir.text} ({verdict.fpir.interval}): {verdict.expected[0]} to {verdict.expected[1]} of these",
         "as predicted" if verdict.false_as_predicted else "NOT AS PREDICTED",
     )

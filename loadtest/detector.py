@@ -24,8 +24,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from loadtest.command import writable
-from loadtest.eyes import rate
 from pipeline.catalog.difficulties import DIFFICULTIES
+from pipeline.evaluation.intervals import clopper_pearson
 from pipeline.ports import Detector
 from pipeline.records import Detections
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
@@ -137,6 +137,14 @@ def by_size(tally: Tally) -> list[dict[str, Any]]:
         inside = (sizes >= low) & (sizes < high)
         rows.append({"from": low, "to": high, **rate(int(found[inside].sum()), int(inside.sum()))})
     return rows
+
+
+def rate(events: int, trials: int) -> dict[str, Any]:
+    """Return a rate with its counts and 95 % interval; without trials there is none."""
+    if trials == 0:
+        return {"events": 0, "trials": 0, "rate": None, "low": 0.0, "high": 1.0}
+    low, high = clopper_pearson(events, trials)
+    return {"events": events, "trials": trials, "rate": events / trials, "low": low, "high": high}
 
 
 def report(tally: Tally, difficulty: str, seeds: list[int], score: float) -> dict[str, Any]:

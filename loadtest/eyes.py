@@ -23,6 +23,7 @@ from rich.table import Table
 
 from loadtest.command import writable
 from pipeline.evaluation.intervals import clopper_pearson
+from pipeline.evaluation.rate import RULE_OF_THREE, Rate
 from pipeline.evaluation.rates import above
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
@@ -36,7 +37,7 @@ TARGET_FPIR: Final = 1 / 2000
 TARGET_TPIR: Final = 0.95
 BASELINE_CEILING: Final = 0.30
 PASS_FPIR: Final = 0.001
-"""Per pass; at the threshold that meets it every method's TPIR is told, with no target."""
+"""Per pass; at the threshold that meets it on the people tested every method's TPIR is told, with no target."""
 GREY: Final = 16
 
 Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -178,12 +179,12 @@ def run_seed(
         step(min(1.0, own_passes / passes, own_faces / faces))
 
 
-def rate(events: int, trials: int) -> dict[str, Any]:
-    """Return a rate with its counts and 95 % interval; without trials there is none."""
+def rate(events: int, trials: int) -> Rate:
+    """Return a rate with its counts and 95 % interval, every trial as of one person; without trials there is none."""
     if trials == 0:
-        return {"events": 0, "trials": 0, "rate": None, "low": 0.0, "high": 1.0}
-    low, high = clopper_pearson(events, trials)
-    return {"events": events, "trials": trials, "rate": events / trials, "low": low, "high": high}
+        return Rate(0, 0, 0, None, None, None, "none")
+    ends = clopper_pearson(events, trials)
+    return Rate(events, trials, trials, None if events in {0, trials} else events / trials, *ends, "clopper-pearson")
 
 
 def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[str, Any]:
@@ -195,9 +196,9 @@ def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[s
     }
     tpir, fpir = rate(*own.tpir(threshold)), rate(*own.fpir(threshold))
     return {
-        "ok": tpir["rate"] >= TARGET_TPIR
-        and fpir["rate"] <= TARGET_FPIR
-        and all(b["rate"] <= BASELINE_CEILING for b in baselines.values()),
+        "ok": tpir.share >= TARGET_TPIR
+        and fpir.share <= TARGET_FPIR
+        and all(each.share <= BASELINE_CEILING for each in baselines.values()),
         "seeds": seeds,
         "watchlist": watchlist,
         "threshold": threshold,
@@ -206,6 +207,7 @@ def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[s
         "fpir_per_face": fpir,
         "fpir_per_pass": rate(*own.fpir_per_pass(threshold)),
         "baselines_tpir_at_target_fpir": baselines,
+        "pass_fpir_supported": len(own.unlisted_passes) * PASS_FPIR >= RULE_OF_THREE,
         "tpir_at_pass_fpir": {
             name: rate(*each.tpir(each.threshold_at_pass(PASS_FPIR))) for name, each in tally.scores.items()
         },
@@ -220,7 +222,8 @@ def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[s
 def show(figures: dict[str, Any], console: Console) -> None:
     """Print the figures as tables."""
     table = Table("figure", "rate", "95 % interval", "events / trials", "target")
-    rows = [
+    supported = figures["pass_fpir_supported"]
+    rows: list[tuple[str, Rate, str]] = [
         ("TPIR per pass", figures["tpir_per_pass"], f">= {TARGET_TPIR:.0%}"),
         ("FPIR per face", figures["fpir_per_face"], f"<= {TARGET_FPIR:.3%}"),
         ("FPIR per pass", figures["fpir_per_pass"], ""),
@@ -231,13 +234,18 @@ def show(figures: dict[str, Any], console: Console) -> None:
         for name, value in figures["baselines_tpir_at_target_fpir"].items()
     ]
     rows += [
-        (f"TPIR of {name} at FPIR {PASS_FPIR:.1%} per pass", value, "")
+        (f"TPIR of {name} at FPIR {PASS_FPIR:.1%} per pass" + ("" if supported else " *"), value, "")
         for name, value in figures["tpir_at_pass_fpir"].items()
     ]
     for name, value, target in rows:
-        interval = f"{value['low']:.3%} to {value['high']:.3%}"
-        table.add_row(name, f"{value['rate']:.3%}", interval, f"{value['events']} / {value['trials']}", target)
+        table.add_row(name, value.text, value.interval, f"{value.events} / {value.trials}", target)
     console.print(table)
+    if not supported:
+        console.print(
+            f"* {figures['fpir_per_pass'].trials} unlisted passes do not support FPIR {PASS_FPIR:.1%}: "
+            f"{RULE_OF_THREE / PASS_FPIR:.0f} would"
+        )
+    console.print("thresholds at an FPIR are chosen on the people tested, that of the weights on others")
     times = ", ".join(f"{stage} {ms:.2f}" for stage, ms in figures["milliseconds"].items())
     console.print(f"threshold {figures['threshold']}, watchlist {figures['watchlist']}, {figures['frames']} frames of "
                   f"1280x720, {figures['false_boxes']} boxes on no face")  # fmt: skip

@@ -36,7 +36,7 @@ def evaluate(
     ] = None,
     searches: Annotated[
         int, typer.Option(metavar="M", help="Non-mated searches to test on; mated ones per face.")
-    ] = 2000,
+    ] = 3000,
     choice_searches: Annotated[
         int | None, typer.Option(metavar="M", help="Non-mated searches to choose the threshold on: as many.")
     ] = None,
@@ -47,8 +47,12 @@ def evaluate(
     ] = None,
     processes: Annotated[int | None, typer.Option(metavar="P", help="Processes that render; a core each.")] = None,
     precision: Annotated[
-        str, typer.Option(metavar="NAME", help="fp32, bf16 or int8, of the probes; entries are made in fp32.")
-    ] = "fp32",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="fp32, bf16 or int8, of the probes (entries: fp32); that of vision.precision, where auto is fp32.",
+        ),
+    ] = None,
     backbone: Annotated[
         Backbone | None, typer.Option(help="Which of the shipped embedders; that of vision.backbone.")
     ] = None,
@@ -71,10 +75,16 @@ def evaluate(
     came within working distance (40 px, 30° of yaw, a quarter hidden); every pass of anybody else counts.
     Galleries are kept in the user's cache, and an interrupted command goes on where it was.
     """
-    settings = settings_of(settings_file, backbone=("vision.backbone", backbone), weights=("vision.weights", weights))
+    vision = settings_of(
+        settings_file,
+        backbone=("vision.backbone", backbone),
+        weights=("vision.weights", weights),
+        precision=("vision.precision", precision),
+    ).vision
     from pipeline.cli.progress import stage_progress
     from pipeline.runtime import evaluation as job
 
+    job.require_evaluable(vision)
     plan = job.Plan(
         out=out,
         difficulty=difficulty,
@@ -86,8 +96,8 @@ def evaluate(
         target_fpir=target_fpir,
         pictures=pictures,
         processes=_cores() if processes is None else processes,
-        precision=precision,
-        weights=settings.vision.folder,
+        precision="fp32" if vision.precision == "auto" else vision.precision,
+        weights=vision.folder,
         shuffle_labels=shuffle_labels,
         command=shlex.join(["lamppost", *sys.argv[1:]]),
     )
@@ -97,12 +107,12 @@ def evaluate(
             progress(stage, done, total, math.nan)
 
         found = job.evaluate(plan, told)
-    show(found)
+    show(found, "--searches" if choice_searches is None else "--choice-searches")
     typer.echo(f"{out}: evaluation.json, scores.npz, rates.csv, cohorts.csv, det.png, cohorts.png written")
 
 
-def show(found: "Evaluation") -> None:
-    """Print the figures as tables, and what they cannot say."""
+def show(found: "Evaluation", choice_option: str) -> None:
+    """Print the figures as tables, and what they cannot say; `choice_option` sets how many searches choose."""
     from rich.console import Console
 
     console = Console()
@@ -111,7 +121,7 @@ def show(found: "Evaluation") -> None:
     for result in found.results:
         console.print(_rates(found, result))
         console.print(_cohorts(result))
-        for line in _notes(result):
+        for line in _notes(result, choice_option):
             console.print(line)
 
 
@@ -157,7 +167,7 @@ def _cohorts(result: "Result") -> "Table":
     return table
 
 
-def _notes(result: "Result") -> list[str]:
+def _notes(result: "Result", choice_option: str) -> list[str]:
     wanted = result.operating[0].chosen
     lines = [
         f"{kind}: {sample.searches:,} searches of {sample.people:,} people, no face found in "
@@ -166,7 +176,7 @@ def _notes(result: "Result") -> list[str]:
     ]
     if wanted is not None and not wanted.supported:
         lines.append(
-            f"* {wanted.people:,} people do not support FPIR {wanted.target:g}: --searches {wanted.needed} would; "
+            f"* {wanted.people:,} people do not support FPIR {wanted.target:g}: {choice_option} {wanted.needed} would; "
             "the threshold given has no upper end"
         )
     if result.boxes_on_no_face or result.mated_beyond_distance:

@@ -13,16 +13,17 @@ REPLICATES: Final = 2000
 """Resamples of a bootstrap."""
 
 
-def binomial_tail(events: int, trials: int, rate: float) -> float:
+def binomial_tail(events: float, trials: float, rate: float) -> float:
     """Return the probability of `events` or more among `trials` of a binomial, the beta function I_rate(k, n - k + 1).
 
-    The continued fraction is that of DLMF 8.17.22 (Lentz's method), so a million trials cost no more than ten.
+    Neither need be whole: the function goes on between the counts. The continued fraction is that of DLMF 8.17.22
+    (Lentz's method), so a million trials cost no more than ten.
     """
     if events <= 0 or rate >= 1.0:
         return 1.0
-    if rate <= 0.0 or events > trials:
+    if rate <= 0.0 or events >= trials + 1.0:
         return 0.0
-    a, b = float(events), float(trials - events + 1)
+    a, b = float(events), trials - events + 1.0
     log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(rate) + b * math.log1p(-rate)
     front = math.exp(log_front)
     if rate < (a + 1.0) / (a + b + 2.0):
@@ -51,7 +52,7 @@ def _not_zero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-def _solve(events: int, trials: int, probability: float) -> float:
+def _solve(events: float, trials: float, probability: float) -> float:
     """Return the rate at which `events` or more have a given probability (bisection; the tail rises with the rate)."""
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
@@ -63,10 +64,11 @@ def _solve(events: int, trials: int, probability: float) -> float:
     return 0.5 * (low + high)
 
 
-def clopper_pearson(events: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(events: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a rate from independent trials (Clopper and Pearson 1934).
 
-    Raises ValueError unless 0 ≤ events ≤ trials, trials > 0 and 0 < confidence < 1.
+    Neither need be whole: with `effective_trials` it is the interval of Korn and Graubard. Raises ValueError unless
+    0 ≤ events ≤ trials, trials > 0 and 0 < confidence < 1.
     """
     if not (0 <= events <= trials and trials > 0):
         raise ValueError(f"{events} events among {trials} trials make no rate")
@@ -96,6 +98,21 @@ def _least(trials: int, holds: Callable[[int], bool]) -> int:
         else:
             low = middle + 1
     return low
+
+
+def effective_trials(events: NDArray[np.int64], trials: NDArray[np.int64]) -> float:
+    """Return how many independent trials say as much as those of people, int64[P] each, of whom some have several.
+
+    That is trials ÷ design effect (Korn and Graubard 1998, Survey Methodology 24:193): the variance of the rate as the
+    people differ (linearised, as of a ratio) over that of independent trials. Between as many as people and as trials.
+    """
+    people, total = len(trials), float(trials.sum())
+    share = float(events.sum()) / total
+    apart = float(np.square(events - share * trials).sum())
+    if people < 2 or apart == 0.0:  # nobody to compare with; nobody differs
+        return float(people) if people < 2 else total
+    variance = people / (people - 1) * apart / total**2
+    return float(np.clip(share * (1.0 - share) / variance, people, total))
 
 
 def cluster_bootstrap(

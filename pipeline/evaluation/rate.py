@@ -1,19 +1,30 @@
 """A rate as it may be said: with its counts, its people, its interval, and never below what the sample supports."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.intervals import clopper_pearson, cluster_bootstrap
+from pipeline.evaluation.intervals import clopper_pearson, cluster_bootstrap, effective_trials
 
-Method = Literal["clopper-pearson", "bootstrap over people", "clopper-pearson over people", "none"]
+Method = Literal[
+    "clopper-pearson",
+    "bootstrap over people",
+    "clopper-pearson over people",
+    "clopper-pearson, effective searches",
+    "none",
+]
 
 RULE_OF_THREE: Final = 3.0
 """With no event in n independent trials the rate is below 3/n with 95 % confidence (Hanley and Lippman-Hand 1983)."""
 FEWEST: Final = 30
 """The rule of three holds from about so many on."""
+FEWEST_EVENTS: Final = 3
+"""A rate of fewer events is never given without their count, and no point of a curve, which has no interval."""
+FEWEST_DIFFERING: Final = 10
+"""A bootstrap has its coverage from about so many people on who had the event, and who did not have it throughout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,10 @@ class Rate:
 
     @property
     def text(self) -> str:
-        """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did."""
+        """The rate in words: a share, "< 3/n" if nothing happened, "> 1 - 3/n" if nothing else did.
+
+        A share of fewer than three events, or of all but so few trials, has its count before it: "2 of 10003 = 0.02%".
+        """
         if not self.trials:
             return "no trials"
         if self.people < FEWEST and self.events in {0, self.trials}:
@@ -47,7 +61,8 @@ class Rate:
             return f"< 3/{self.people} = {percent(RULE_OF_THREE / self.people)}"
         if self.events == self.trials:
             return f"> 1 - 3/{self.people} = {percent(1.0 - RULE_OF_THREE / self.people)}"
-        return percent(self.share)
+        few = min(self.events, self.trials - self.events) < FEWEST_EVENTS
+        return (f"{self.events} of {self.trials} = " if few else "") + percent(self.share)
 
     @property
     def interval(self) -> str:
@@ -65,31 +80,48 @@ class Rate:
 
 
 def percent(share: float) -> str:
-    """Return a share 0 … 1 as a percentage with three significant digits."""
+    """Return a share 0 … 1 as a percentage with three significant digits, near 100 with two of what lacks."""
     value = 100.0 * share
     if 99.0 < value < 100.0:
-        return f"{value:.2f}%"
+        return f"{value:.{max(2, 1 - math.floor(math.log10(100.0 - value) + 1e-9))}f}%"
     return f"{value:.3g}%" if value >= 1e-3 or value == 0.0 else f"{value:.1e}%"
 
 
 def rate_of(happened: NDArray[np.bool_], person: NDArray[np.int64], rng: np.random.Generator) -> Rate:
     """Return the rate of an event, bool[M], among searches of people, int64[M].
 
-    With one search a person the interval is Clopper and Pearson's. Otherwise people are drawn again (bootstrap); where
-    nothing or only that happened a bootstrap would have no width, and the interval is that of as many trials as people.
+    With one search a person the interval is Clopper and Pearson's. Otherwise people are drawn again (bootstrap), unless
+    fewer than ten had the event, or were without it at some time: what is drawn then is mostly nobody, and the interval
+    too narrow. It is Clopper and Pearson's then with an effective number of searches.
     """
     trials, events = len(happened), int(happened.sum())
     if not trials:
         return Rate(0, 0, 0, None, None, None, "none")
     _, dense = np.unique(person, return_inverse=True)
-    per_person = np.bincount(dense)
+    per_person = np.bincount(dense).astype(np.int64)
     people = len(per_person)
     rate = None if events in {0, trials} else events / trials
     if people == trials:
         return Rate(events, trials, people, rate, *clopper_pearson(events, trials), "clopper-pearson")
-    if rate is None:
-        ends = clopper_pearson(0 if events == 0 else people, people)
-        return Rate(events, trials, people, rate, *ends, "clopper-pearson over people")
     per_events = np.bincount(dense, weights=happened).astype(np.int64)
-    ends = cluster_bootstrap(per_events, per_person.astype(np.int64), rng)
-    return Rate(events, trials, people, rate, *ends, "bootstrap over people")
+    few_had = int(np.count_nonzero(per_events)) < FEWEST_DIFFERING
+    few_had_not = int(np.count_nonzero(per_events < per_person)) < FEWEST_DIFFERING
+    if few_had or few_had_not:
+        method: Method = "clopper-pearson over people" if rate is None else "clopper-pearson, effective searches"
+        return Rate(events, trials, people, rate, *_of_few(per_events, per_person, few_had, few_had_not), method)
+    return Rate(events, trials, people, rate, *cluster_bootstrap(per_events, per_person, rng), "bootstrap over people")
+
+
+def _of_few(
+    events: NDArray[np.int64], trials: NDArray[np.int64], few_had: bool, few_had_not: bool
+) -> tuple[float, float]:
+    """Return the interval of a rate from events and trials by person, int64[P], of which one kind is of few people.
+
+    Towards a greater rate of what few had it is as if each person had been searched for once: the few do not show how
+    their searches go together, and people of whom all would be missed may not be in the sample. So no event leaves as
+    much open as the rule of three says, and each further event more. The other end has the design effect of the sample.
+    """
+    share = float(events.sum() / trials.sum())
+    people, effective = float(len(trials)), effective_trials(events, trials)
+    below, above = people if few_had_not else effective, people if few_had else effective
+    return clopper_pearson(share * below, below)[0], clopper_pearson(share * above, above)[1]

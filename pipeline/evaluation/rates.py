@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.intervals import binomial_range
-from pipeline.evaluation.rate import RULE_OF_THREE, Rate, rate_of
+from pipeline.evaluation.rate import FEWEST_EVENTS, RULE_OF_THREE, Rate, rate_of
 from pipeline.evaluation.searches import Mated, NonMated
 
 LOWEST: Final = -1.0
@@ -115,21 +115,28 @@ class Det:
 def det(mated: Mated, non_mated: NonMated, points: int = 200) -> Det:
     """Return the DET curve at up to `points` rates, evenly in the logarithm of FPIR; it has no interval.
 
-    It holds no FPIR and no FNIR below 3/n, n the people of either kind of search: the sample supports none. Empty
-    without enough people of both kinds.
+    It holds no point of fewer than three false matches or misses, or of fewer than three people's: a single search more
+    or less would move it far. Empty without enough searches of both kinds.
     """
     count = len(non_mated)
-    strangers, listed = len(np.unique(non_mated.person)), len(np.unique(mated.person))
-    if min(strangers, listed) <= RULE_OF_THREE:
+    if min(count, len(mated)) < FEWEST_EVENTS:
         empty = np.empty(0)
         return Det(empty, empty, empty)
-    ordered = np.sort(non_mated.best)[::-1]
-    fewest = np.ceil(RULE_OF_THREE * count / strangers - 1e-9)
-    allowed = np.unique(np.geomspace(fewest, count, points).astype(np.int64))
+    order, hits_order = np.argsort(-non_mated.best, kind="stable"), np.argsort(mated.counted, kind="stable")
+    ordered, hits = non_mated.best[order], mated.counted[hits_order]
+    allowed = np.unique(np.geomspace(FEWEST_EVENTS, count, points).astype(np.int64))
     thresholds = np.array([above(ordered, int(each)) for each in allowed])
-    hits = np.sort(mated.counted)
     reach = thresholds.astype(np.float32)
-    false: NDArray[np.float64] = (count - np.searchsorted(ordered[::-1], reach, side="left")) / count
-    missed: NDArray[np.float64] = np.searchsorted(hits, reach, side="left") / len(mated)
-    shown = (false >= RULE_OF_THREE / strangers - 1e-12) & (missed >= RULE_OF_THREE / listed - 1e-12)
-    return Det(thresholds[shown], false[shown], missed[shown])
+    false = count - np.searchsorted(ordered[::-1], reach, side="left")
+    missed = np.searchsorted(hits, reach, side="left")
+    of_people = np.minimum(_people(non_mated.person[order])[false], _people(mated.person[hits_order])[missed])
+    # as many people have as many events at least
+    shown = of_people >= FEWEST_EVENTS
+    return Det(thresholds[shown], false[shown] / count, missed[shown] / len(mated))
+
+
+def _people(person: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many people the first 0 … M of the searches of people, int64[M], are of, int64[M + 1]."""
+    first = np.zeros(len(person) + 1, np.int64)
+    first[np.unique(person, return_index=True)[1] + 1] = 1
+    return np.cumsum(first)

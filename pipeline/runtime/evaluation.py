@@ -30,6 +30,7 @@ from pipeline.runtime.evaluation_rates import Case, assess, columns, search_all,
 from pipeline.runtime.evaluation_results import SCHEMA_VERSION, Evaluation, Options, Provenance, Result, write
 from pipeline.runtime.evaluation_workers import Workers
 from pipeline.runtime.galleries import gallery
+from pipeline.runtime.settings import Vision
 from pipeline.synthetic.seeds import GROUP_SIZE, SEEDS, Population, ValidationGroups
 from pipeline.vision.precision import PRECISIONS
 from pipeline.vision.weights import load_manifest, load_weights
@@ -54,7 +55,7 @@ class Plan(NamedTuple):
     difficulty: str = "street"
     per: str = "face"
     galleries: tuple[int, ...] = (1000,)
-    searches: int = 2000
+    searches: int = 3000
     choice_searches: int | None = None
     seed: int = 0
     target_fpir: float = 1e-3
@@ -113,6 +114,20 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
     )
     write(plan.out, evaluation, scores, {"det.png": det_plot(evaluation), "cohorts.png": cohort_plot(evaluation)})
     return evaluation
+
+
+def require_evaluable(vision: Vision) -> None:
+    """Raise SettingsError if networks or a device are set that an evaluation would not be of."""
+    for name in ("embedder_model", "detector_model"):
+        if (path := getattr(vision, name)) is not None:
+            raise SettingsError(
+                f"vision.{name} is {path}, and an evaluation is of networks that ship or that `lamppost train` wrote; "
+                f"leave vision.{name} out to evaluate those (vision.weights names a folder of them)"
+            )
+    if vision.device not in {"auto", "cpu"}:
+        raise SettingsError(
+            f"vision.device is {vision.device}, and an evaluation computes on the CPU; set vision.device to cpu or auto"
+        )
 
 
 def resolved(plan: Plan) -> Options:

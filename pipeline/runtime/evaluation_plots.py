@@ -39,7 +39,12 @@ class HasRates(Protocol):
 
 
 def det_plot(evaluation: Evaluation) -> bytes:
-    """DET curves as PNG, 1500 × 900 pixels, both axes logarithmic: colours are difficulties, lines gallery sizes.
+    """DET curves as PNG, 1500 × 900 pixels."""
+    return _png(det_figure(evaluation))
+
+
+def det_figure(evaluation: Evaluation) -> Figure:
+    """DET curves, both axes logarithmic: colours are difficulties, lines gallery sizes.
 
     Crosses mark the wanted target as it was met on the people tested, with both intervals.
     """
@@ -66,20 +71,36 @@ def det_plot(evaluation: Evaluation) -> bytes:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
         axis.set_minor_locator(NullLocator())
     # limits of their own: a sample too small for any point would leave the logarithmic axes without
-    lowest = min((point.fnir for result in evaluation.results for point in result.det), default=0.02)
-    axes.set_xlim(1.0 / max((each.non_mated.people for each in evaluation.results), default=100), 1.0)
-    axes.set_ylim(0.5 * lowest, 1.0)
+    drawn = [point for result in evaluation.results for point in _drawn(result)] or [(0.02, 0.02)]
+    axes.set_xlim(0.5 * min(across for across, _ in drawn), 1.0)
+    axes.set_ylim(0.5 * min(up for _, up in drawn), 1.0)
     axes.set_xlabel(f"FPIR per {evaluation.options.per}", color=INK)
     axes.set_ylabel("FNIR = 1 - TPIR, rank 1", color=INK)
     _dress(axes, f"Identification errors per {evaluation.options.per}, {evaluation.options.pictures} pictures a person")
     axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
-    return _png(figure)
+    return figure
+
+
+def _drawn(result: Result) -> list[tuple[float, float]]:
+    """Return FPIR and FNIR of all that is drawn of a result: its curve, and its cross if it has one."""
+    cross = _met(result)
+    return [
+        *((point.fpir, point.fnir) for point in result.det),
+        *([] if cross is None else [(cross[0].share, cross[1].share)]),
+    ]
+
+
+def _met(result: Result) -> tuple[Rate, Rate] | None:
+    """Return FPIR and FNIR at the threshold of the wanted target; None if either is nought, which has no logarithm."""
+    point = result.operating[0]
+    if not point.fpir.events or point.tpir.events == point.tpir.trials:
+        return None
+    return point.fpir, point.tpir.complement
 
 
 def _cross(axes: Any, result: Result, colour: str) -> None:
-    point = result.operating[0]
-    if point.fpir.events and point.tpir.events < point.tpir.trials:
-        across, up = point.fpir, point.tpir.complement
+    if (rates := _met(result)) is not None:
+        across, up = rates
         axes.errorbar(
             [across.share], [up.share], xerr=_bars([across]), yerr=_bars([up]), color=colour, capsize=3, marker="x"
         )

@@ -47,7 +47,7 @@ def gallery(
     done = 0
     for first in range(0, size, PORTION):
         count = min(PORTION, size - first)
-        kept = kept_templates.read(folder / _name(first, count), count)
+        kept = kept_templates.read(folder / _name(first, count), count, EMBEDDING)
         if kept is None:
             missing.append((first, count))
         else:

@@ -66,7 +66,7 @@ class LiveCohorts(msgspec.Struct, frozen=True, kw_only=True):
     not_asked_for: int
     """Right alerts for passes that need not alert: never within working distance, or cut short by the end."""
     for_another: int
-    """Alerts for another entry than that of the listed person who was seen."""
+    """Passes of listed people with an alert for another's entry; several such alerts of one pass count once."""
     on_no_face: int
     cohorts: tuple[LiveCohort, ...]
     differentials: tuple[Differential, ...]
@@ -156,14 +156,16 @@ def _add(joined: Joined, sums: _Sums) -> None:
     """Add the passes and alerts of one camera."""
     labels = cohorts_of_street(joined.street.spec) if joined.passes else {}
     false: dict[str, float] = defaultdict(lambda: -np.inf)
+    for_another: set[str] = set()
     for alert in joined.unexplained:
         face = _face(alert, joined.street)
         if face is None:
             sums.on_no_face += 1
         elif face.listed:
-            sums.for_another += 1
+            for_another.add(face.pass_id)
         else:
             false[face.pass_id] = max(false[face.pass_id], alert.score)
+    sums.for_another += len(for_another)
     for planted in joined.passes:
         label = labels[walk_of(planted.pass_id)]._asdict()
         alerts = joined.of_pass.get(planted.pass_id, [])

@@ -13,7 +13,10 @@ from pipeline.evaluation.rate import Rate
 from pipeline.runtime.evaluation_results import Operating
 from pipeline.runtime.live_cohorts import LiveCohort, LiveCohorts, Provenance
 
-DEMOS = Demos(planted=100, alerted=96, unlisted=900, unlisted_alerted=8, for_another=2, on_no_face=0)
+DEMOS = Demos(
+    planted=100, planted_people=100, alerted=96, unlisted=900, unlisted_people=900, unlisted_alerted=8, for_another=2,
+    on_no_face=0,
+)  # fmt: skip
 FPIR = Rate(100, 10_000, 10_000, 0.01, 0.008, 0.012, "clopper-pearson")
 
 
@@ -24,7 +27,7 @@ def operating(fpir: Rate = FPIR) -> Operating:
 
 def cohort(dimension: str, alerted: int, unlisted: int) -> LiveCohort:
     """A cohort of a demo."""
-    rate = Rate(alerted, unlisted, unlisted, None, 0.0, 1.0, "none")
+    rate = Rate(alerted, unlisted, unlisted // 2, None, 0.0, 1.0, "none")
     return LiveCohort(dimension, "a", (), (), 0, 0, rate, rate)
 
 
@@ -60,7 +63,18 @@ def test_a_pass_is_added_once_however_many_dimensions_it_has_a_cohort_in() -> No
     """Skin and glasses both hold all passes, so one of them is summed."""
     one = live(cohort("skin", 1, 60), cohort("skin", 0, 40), cohort("glasses", 1, 100), for_another=2)
     found = added([(FakeSummary(FakeTruth(30, 29)), one)] * 2)  # type: ignore[list-item]  # only what is read
-    assert found == Demos(planted=60, alerted=58, unlisted=200, unlisted_alerted=2, for_another=4, on_no_face=2)
+    assert found == Demos(
+        planted=60, planted_people=100, alerted=58, unlisted=200, unlisted_people=100, unlisted_alerted=2,
+        for_another=4, on_no_face=2,
+    )  # fmt: skip
+
+
+def test_passes_of_one_person_are_no_independent_trials() -> None:
+    """Each pass shown twice says what it says once: both intervals stay those of the people."""
+    twice = msgspec.structs.replace(DEMOS, planted=200, alerted=192, unlisted=1800, unlisted_alerted=16, for_another=4)
+    once, again = judged(DEMOS, operating()), judged(twice, operating())
+    assert again.alerted_interval == pytest.approx(once.alerted_interval)
+    assert again.expected == (2 * once.expected[0], 2 * once.expected[1])
 
 
 def test_what_evaluation_predicts_is_as_predicted_and_much_more_or_less_is_not() -> None:
@@ -80,7 +94,7 @@ def test_what_evaluation_predicts_is_as_predicted_and_much_more_or_less_is_not()
 def test_demos_without_passes_are_not_judged(field: str) -> None:
     """A rate of nothing is none."""
     with pytest.raises(InputError, match="no passes"):
-        judged(msgspec.structs.replace(DEMOS, **{field: 0}), operating())
+        judged(msgspec.structs.replace(DEMOS, **{field: 0, f"{field}_people": 0}), operating())
 
 
 def evaluation(**changes: object) -> object:

@@ -1,14 +1,17 @@
 """The benchmark of the eyes: its arithmetic, and one short run of the real thing."""
 
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from loadtest.eyes import BASELINES, Scores, main, nearness, rate
+from loadtest.eyes import BASELINES, Scores, Tally, main, nearness, rate, report, show
 from pipeline.synthetic.street import FaceTruth, PlantedPass
 from pipeline.vision.trials import Trial
 
@@ -87,8 +90,30 @@ def test_baselines_tell_black_from_white() -> None:
 
 
 def test_rates_carry_counts_and_interval() -> None:
-    """A rate is never printed alone."""
-    assert rate(5, 10)["low"] < rate(5, 10)["rate"] == 0.5 < rate(5, 10)["high"]
+    """A rate is never printed alone, and none of nothing."""
+    found = rate(5, 10)
+    assert found.low is not None and found.high is not None
+    assert found.low < found.share == 0.5 < found.high
+    assert (rate(0, 393).text, rate(0, 0).text) == ("< 3/393 = 0.763%", "no trials")
+
+
+@pytest.mark.parametrize("passes", [1595, 3000])
+def test_a_target_that_the_sample_does_not_support_is_marked(passes: int) -> None:
+    """One in a thousand takes 3,000 unlisted passes; no rate is printed as nought."""
+    scores = {name: Scores(unlisted=[np.zeros(1, np.float32)]) for name in ("embedder", *BASELINES)}
+    for each in scores.values():
+        each.unlisted_passes = {f"1/{number}": 0.1 for number in range(passes)}
+        each.listed_passes = {f"1/l{number}": 0.05 for number in range(393)}
+    eyes = SimpleNamespace(operating_point=SimpleNamespace(threshold=0.6), embedder=SimpleNamespace(version="e"))
+    figures = report(Tally(scores), eyes, [1], 200)  # type: ignore[arg-type]  # only what is read
+    console = Console(file=StringIO(), width=200)
+    show(figures, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert figures["pass_fpir_supported"] == (passes == 3000)
+    assert ("embedder at FPIR 0.1% per pass *" in said) == (passes < 3000)
+    assert ("1595 unlisted passes do not support FPIR 0.1%: 3000 would" in said) == (passes < 3000)
+    assert "< 3/393 = 0.763%" in said
+    assert "0.000%" not in said
 
 
 def test_short_run_writes_its_figures(tmp_path: Path) -> None:
@@ -102,5 +127,5 @@ def test_short_run_writes_its_figures(tmp_path: Path) -> None:
     assert result.exit_code == (0 if figures["ok"] else 1), result.output
     assert figures["fpir_per_face"]["trials"] >= 150
     assert figures["tpir_per_pass"]["trials"] >= 3
-    assert figures["tpir_per_pass"]["rate"] >= 0.6
+    assert figures["tpir_per_pass"]["events"] >= 0.6 * figures["tpir_per_pass"]["trials"]
     assert set(figures["milliseconds"]) == {"render", "encode", "decode", "detect", "align", "embed"}

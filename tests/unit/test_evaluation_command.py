@@ -1,5 +1,6 @@
 """`lamppost evaluate` as a user meets it: what it prints, what it refuses, and how it ends."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -11,6 +12,10 @@ import psutil
 import pytest
 
 from pipeline.cli import app as cli
+from pipeline.cli.evaluation import evaluate
+from pipeline.errors import SettingsError
+from pipeline.evaluation.rate import RULE_OF_THREE
+from pipeline.runtime.evaluation import Plan
 
 BUSY_SECONDS = 2.0
 """CPU time after which the processes of an evaluation are deep in their libraries."""
@@ -47,6 +52,36 @@ def test_it_prints_rates_with_intervals_and_where_the_files_are(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [(("--searches", "4"), "--searches"), (("--choice-searches", "2", "--searches", "7"), "--choice-searches")],
+)
+def test_the_option_that_the_choice_is_short_of_is_named(
+    arguments: tuple[str, ...],
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """More people to test on would not support a threshold that is chosen on others."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    code = run(
+        monkeypatch, "--difficulty", "studio", "--gallery", "2", "--pictures", "1", "--processes", "1", *arguments,
+        "--target-fpir", "0.5", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 0
+    assert f"do not support FPIR 0.5: {option} 6 would" in capsys.readouterr().out
+
+
+def test_a_plan_supports_its_target_unless_told_otherwise(tmp_path: Path) -> None:
+    """The rule of three: 3 ÷ target people."""
+    plan = Plan(out=tmp_path)
+    assert plan.searches * plan.target_fpir >= RULE_OF_THREE
+    options = inspect.signature(evaluate).parameters
+    assert (options["searches"].default, options["target_fpir"].default) == (plan.searches, plan.target_fpir)
+
+
 def test_the_networks_are_those_that_are_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -69,6 +104,7 @@ def test_the_networks_are_those_that_are_set(
         (("--target-fpir", "2"), 2),
         (("--gallery", "many"), 2),
         (("--searches", "0"), 2),
+        (("--precision", "fp16"), 2),
         (("--out", "/dev/null/here"), 3),
     ],
 )
@@ -80,6 +116,45 @@ def test_bad_input_is_one_clear_error(
     said = capsys.readouterr().err
     assert arguments[0] in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("embedder_model", "own.toml"), ("detector_model", "own.toml"), ("device", "cuda"), ("device", "cuda:1")],
+)
+def test_networks_and_devices_that_it_would_not_evaluate_are_refused(
+    field: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Figures of the shipped networks must not pass for those of one's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text("")
+    monkeypatch.setenv(f"LAMPPOST_VISION__{field.upper()}", value)
+    assert run(monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert f"vision.{field} is {value}" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "option", "precision"),
+    [(None, (), "fp32"), ("auto", (), "fp32"), ("int8", (), "int8"), ("int8", ("--precision", "bf16"), "bf16")],
+)
+def test_the_precision_is_that_of_the_settings_unless_given(
+    setting: str | None, option: tuple[str, ...], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the probes are computed in is what a run would compute in, and auto is the most exact."""
+    planned: list[Plan] = []
+
+    def refuse(plan: Plan, progress: object) -> None:
+        planned.append(plan)
+        raise SettingsError("far enough")
+
+    monkeypatch.setattr("pipeline.runtime.evaluation.evaluate", refuse)
+    if setting is not None:
+        monkeypatch.setenv("LAMPPOST_VISION__PRECISION", setting)
+    assert run(monkeypatch, *option) == 2
+    assert [plan.precision for plan in planned] == [precision]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name)

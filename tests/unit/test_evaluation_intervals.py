@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.intervals import binomial_range, binomial_tail, clopper_pearson, cluster_bootstrap
+from pipeline.evaluation.intervals import (
+    binomial_range,
+    binomial_tail,
+    clopper_pearson,
+    cluster_bootstrap,
+    effective_trials,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +100,35 @@ def test_a_bootstrap_of_nobody_is_refused() -> None:
     """There is nobody to draw."""
     with pytest.raises(ValueError, match="person"):
         cluster_bootstrap(np.empty(0, np.int64), np.empty(0, np.int64), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("events", "trials", "effective"),
+    [
+        ([0] * 150 + [10] * 50, [10] * 200, 200.0),  # all or nothing: one trial a person
+        ([2] * 50, [10] * 50, 500.0),  # everybody alike: all of them
+        ([5], [10], 1.0),
+    ],
+)
+def test_trials_count_as_far_as_people_do_not_repeat_themselves(
+    events: list[int], trials: list[int], effective: float
+) -> None:
+    """The bounds of the design effect."""
+    assert effective_trials(np.array(events), np.array(trials)) == pytest.approx(effective)
+
+
+def test_the_design_effect_is_that_of_the_correlation_within_people() -> None:
+    """1 + (searches a person - 1) times the correlation, here 1 ÷ (1 + 3 + 1)."""
+    own = np.random.default_rng(5).beta(1.0, 3.0, size=20_000)
+    events = np.random.default_rng(6).binomial(10, own)
+    assert 200_000 / effective_trials(events, np.full(20_000, 10)) == pytest.approx(1 + 9 / 5, rel=0.03)
+
+
+@pytest.mark.parametrize(("events", "trials"), [(0.5, 3.25), (3.0, 3.25), (3.25, 3.25), (0.4, 200.0)])
+def test_parts_of_trials_have_an_interval_between_those_of_whole_ones(events: float, trials: float) -> None:
+    """Its ends leave 2.5 % to either side, as of the beta distribution that goes on between counts."""
+    low, high = clopper_pearson(events, trials)
+    assert low <= events / trials <= high
+    assert binomial_tail(events, trials, low) == pytest.approx(0.025, abs=1e-9)
+    if events < trials:
+        assert 1 - binomial_tail(events + 1, trials, high) == pytest.approx(0.025, abs=1e-9)

@@ -1,5 +1,7 @@
 """Rates, thresholds and DET curves on small samples whose answers can be counted."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,10 +41,10 @@ def test_tpir_needs_rank_one_and_the_threshold() -> None:
 
 def test_several_searches_of_one_person_are_not_taken_as_independent() -> None:
     """The interval is by people, and wider than that of as many independent trials."""
-    happened = np.repeat(np.arange(20) < 5, 10)
-    clustered = rate_of(happened, np.repeat(np.arange(20), 10), rng())
-    independent = rate_of(happened, np.arange(200), rng())
-    assert (clustered.people, clustered.trials, clustered.method) == (20, 200, "bootstrap over people")
+    happened = np.repeat(np.arange(40) < 10, 10)
+    clustered = rate_of(happened, np.repeat(np.arange(40), 10), rng())
+    independent = rate_of(happened, np.arange(400), rng())
+    assert (clustered.people, clustered.trials, clustered.method) == (40, 400, "bootstrap over people")
     assert clustered.low is not None and clustered.high is not None
     assert independent.low is not None and independent.high is not None
     assert clustered.high - clustered.low > 2 * (independent.high - independent.low)
@@ -53,7 +55,9 @@ def test_several_searches_of_one_person_are_not_taken_as_independent() -> None:
     [
         (0, 2000, "< 3/2000 = 0.15%"),
         (2000, 2000, "> 1 - 3/2000 = 99.85%"),
-        (2, 2000, "0.1%"),
+        (2, 2000, "2 of 2000 = 0.1%"),
+        (3, 2000, "0.15%"),
+        (1998, 2000, "1998 of 2000 = 99.90%"),
         (0, 3, "0 of 3"),
         (0, 0, "no trials"),
     ],
@@ -73,6 +77,59 @@ def test_the_rule_of_three_counts_people_and_not_their_searches() -> None:
     assert rate.method == "clopper-pearson over people"
 
 
+def missed(*misses: int, people: int = 200, searches: int = 17) -> Rate:
+    """The rate of misses of people with as many searches each, the first of whom have so many misses."""
+    by_person = np.zeros(people, np.int64)
+    by_person[: len(misses)] = misses
+    happened = np.arange(searches) < by_person[:, None]
+    return rate_of(happened.ravel(), np.repeat(np.arange(people), searches), rng())
+
+
+@pytest.mark.parametrize("by_person", [(1,) * 9, (17,) * 9, (17, 1, 1, 1, 1, 1, 1, 1, 1), (1, 1, 9, 1, 17)])
+def test_with_few_who_are_missed_each_miss_leaves_more_open(by_person: tuple[int, ...]) -> None:
+    """From none on, whether by people who are missed once or by people who always are; hits mirror it."""
+    rates = [missed(*by_person[:count]) for count in range(len(by_person) + 1)]
+    highs = [rate.high for rate in rates if rate.high is not None]
+    assert highs[0] == pytest.approx(1 - 0.025 ** (1 / 200))
+    assert len(highs) == len(rates)
+    assert all(lower < higher for lower, higher in itertools.pairwise(highs))
+    assert all(rate.low is not None and rate.low <= rate.share <= high for rate, high in zip(rates, highs, strict=True))
+
+
+def test_few_hits_are_as_uncertain_as_few_misses() -> None:
+    """The interval of the complement is the mirrored one, down to fewer than ten people in all."""
+    for by_person, people in (((3, 1), 200), ((2, 9, 17, 0), 4)):
+        rate = missed(*by_person, people=people)
+        hits = missed(*(17 - each for each in by_person), *(17,) * (people - len(by_person)), people=people)
+        assert rate.method == hits.method == "clopper-pearson, effective searches"
+        assert (hits.complement.low, hits.complement.high) == pytest.approx((rate.low, rate.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("together", [0.0, 0.1, 1.0])
+def test_rates_of_one_in_a_thousand_are_in_their_intervals(together: float) -> None:
+    """In 95 of 100 samples or more of 200 people with 17 searches each, however much a person's searches go together.
+
+    People have rates of their own, of a beta distribution with `together` as the correlation within a person.
+    """
+    draw = np.random.default_rng(11)
+    people, searches, samples = 200, 17, 250
+    person = np.repeat(np.arange(people), searches)
+    for rate in (0.001, 0.0015):
+        held = 0
+        for _ in range(samples):
+            if together == 0.0:
+                own = np.full(people, rate)
+            elif together == 1.0:
+                own = (draw.random(people) < rate).astype(float)
+            else:
+                spread = 1 / together - 1
+                own = draw.beta(rate * spread, (1 - rate) * spread, people)
+            found = rate_of(draw.random(len(person)) < own[person], person, draw)
+            assert found.low is not None and found.high is not None
+            held += found.low <= rate <= found.high
+        assert held >= 0.95 * samples
+
+
 def test_the_complement_swaps_hits_for_misses() -> None:
     """And mirrors the interval."""
     assert Rate(3, 10, 10, 0.3, 0.1, 0.6, "clopper-pearson").complement == Rate(
@@ -82,9 +139,17 @@ def test_the_complement_swaps_hits_for_misses() -> None:
 
 def test_percentages_keep_three_digits() -> None:
     """However small."""
-    assert [percent(x) for x in (0.0, 0.000001234, 0.000042, 0.12345, 0.99985, 1.0)] == [
-        "0%", "1.2e-04%", "0.0042%", "12.3%", "99.98%", "100%",
+    assert [percent(x) for x in (0.0, 0.000001234, 0.000042, 0.12345, 0.9985, 1.0)] == [
+        "0%", "1.2e-04%", "0.0042%", "12.3%", "99.85%", "100%",
     ]  # fmt: skip
+
+
+def test_a_share_below_one_never_reads_as_one() -> None:
+    """One miss in 30,000, and what no miss in 100,000 supports."""
+    assert [percent(x) for x in (1 - 1 / 30_000, 0.999, 0.99985, 1 - 2e-9)] == [
+        "99.9967%", "99.90%", "99.985%", "99.99999980%",
+    ]  # fmt: skip
+    assert rate_of(np.ones(100_000, bool), np.arange(100_000), rng()).text == "> 1 - 3/100000 = 99.9970%"
 
 
 def test_the_threshold_is_the_least_that_meets_the_target() -> None:
@@ -140,7 +205,7 @@ def test_impossible_targets_are_refused(target: float) -> None:
 
 
 def test_a_det_curve_is_what_its_thresholds_give() -> None:
-    """Each point again from the searches, and none below 3/n."""
+    """Each point again from the searches, and none of fewer than three of them."""
     draw = np.random.default_rng(5)
     others = strangers(*draw.normal(0.2, 0.1, 400))
     own = listed(*((float(score), bool(score > 0.1)) for score in draw.normal(0.5, 0.2, 300)))
@@ -151,6 +216,21 @@ def test_a_det_curve_is_what_its_thresholds_give() -> None:
     for threshold, false, missed in zip(curve.threshold, curve.fpir, curve.fnir, strict=True):
         assert fpir(others, threshold, rng()).share == pytest.approx(false)
         assert 1 - tpir(own, threshold, rng()).share == pytest.approx(missed)
+
+
+def test_a_det_curve_goes_down_to_three_people_who_err() -> None:
+    """However many searches they have: 3,400 of 200 people show an FNIR far below 3 / 200."""
+    person = np.arange(3400) % 200
+    own = np.linspace(0.2, 0.9, 3400).astype(np.float32)
+    mated = Mated(own, np.ones(3400, bool), person, np.arange(3400))
+    others = strangers(*np.linspace(0.0, 0.25, 3000))
+    curve = det(mated, others)
+    assert 3 / 3400 <= curve.fnir.min() < 0.5 * 3 / 200
+    assert curve.fpir.min() >= 3 / 3000
+    two_err = Mated(own, np.ones(3400, bool), np.where(own < 0.22, person % 2, person), np.arange(3400))
+    early = int((own < 0.22).sum())
+    assert early > 10
+    assert det(two_err, others).fnir.min() >= (early + 1) / 3400
 
 
 def test_there_is_no_det_curve_without_both_kinds_of_searches() -> None:

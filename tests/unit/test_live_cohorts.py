@@ -103,13 +103,14 @@ def test_false_alert_counts_in_the_cohort_of_whom_was_seen(
 def test_alerts_that_belong_to_no_cohort_are_counted_by_why(
     street: Street, sent: int, passes: list[PlantedPass]
 ) -> None:
-    """For somebody else, on no face, of a camera without a street, or right but of a pass that need not alert."""
+    """For somebody else (a pass once), on no face, of a camera without a street, or right but not asked for."""
     listed = counted(passes, sent)[0]
     far = next(each for each in passes if each.listed and not each.within_working_distance)
     other = alert(street, listed, "watchlist-999999")
+    another = alert(street, listed, "watchlist-888888")
     nobody = msgspec.structs.replace(other, box=(0.0, 0.0, 2.0, 2.0))
     strange = msgspec.structs.replace(other, camera="elsewhere")
-    found = found_in(street, sent, [other, nobody, strange, alert(street, far, far.entry)])
+    found = found_in(street, sent, [other, another, nobody, strange, alert(street, far, far.entry)])
     assert (found.not_asked_for, found.for_another, found.on_no_face) == (1, 1, 2)
     assert all(each.tpir.events == each.fpir.events == 0 for each in found.cohorts)
 
