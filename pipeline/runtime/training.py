@@ -149,5 +149,8 @@ def _operating_point(
 
 
 def _command(plan: Plan) -> str:
+    """The command that makes the weights again; folder and processes change nothing of them."""
     backbone = "" if plan.backbone == "compact" else f" --backbone {plan.backbone}"
-    return f"lamppost train {plan.network}{backbone}{' --distil' if plan.distil else ''} --seed {plan.seed}"
+    distil = " --distil" if plan.distil else ""
+    steps = "" if plan.steps is None else f" --steps {plan.steps}"
+    return f"lamppost train {plan.network}{backbone}{distil} --seed {plan.seed}{steps}"

@@ -250,12 +250,15 @@ def test_a_distilled_embedder_has_the_shipped_one_for_a_teacher(
         return POINT
 
     monkeypatch.setattr(training, "choose_operating_point", choose)
-    training.train(Settings(), Plan("embedder", tmp_path, seed=3, backbone="resnet50", distil=True), nothing)
+    plan = Plan("embedder", tmp_path, seed=3, backbone="resnet50", distil=True)
+    training.train(Settings(), plan, nothing)
     shipped = load_weights("embedder")
-    ((version, tensors),) = taught
+    version, tensors = taught[0]
     assert version == shipped.version
     assert all(torch.equal(tensors[name], each) for name, each in shipped.tensors.items())
-    assert commands == ["lamppost train embedder --backbone resnet50 --distil --seed 3"]
+    training.train(Settings(), plan._replace(steps=7), nothing)
+    command = "lamppost train embedder --backbone resnet50 --distil --seed 3"
+    assert commands == [command, f"{command} --steps 7"]
 
 
 def test_a_detector_is_not_distilled(tmp_path: Path) -> None:
