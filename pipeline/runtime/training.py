@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ResourceError, SettingsError
+from pipeline.runtime.gpus import torch_device
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.trained_folder import NetworkFile, kept_file, trained_file, write_pair
 from pipeline.vision.backbones import Backbone, backbone_network
@@ -56,14 +57,14 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
 
     The folder's networks and threshold are replaced together at the end; an interruption before leaves them as they
     were, and loses nothing that a checkpoint holds. Raises SettingsError if anything but the large embedder is to be
-    distilled, ResourceError if the folder can't be written, ModelError if its checkpoint belongs to another plan or
+    distilled or a GPU is wanted that is not there, ResourceError if the folder can't be written, ModelError if its checkpoint belongs to another plan or
     its other network cannot be used.
     """
     if plan.distil and plan.network != "embedder":
         raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
     if plan.distil and plan.backbone != "resnet50":
         raise SettingsError(f"--distil teaches no {plan.backbone} network: leave it out, or add --backbone resnet50")
-    device = _device(settings.vision.device)
+    device = torch_device(settings.vision.device, torch.cuda.device_count)
     if settings.vision.threads is not None:
         use_threads(settings.vision.threads)
     other: NetworkName = "detector" if plan.network == "embedder" else "embedder"
@@ -82,10 +83,6 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
             f"{plan.folder} cannot be written ({error.strerror or error}); choose another with --out"
         ) from error
     return plan.folder / made.name
-
-
-def _device(wanted: str) -> str:
-    return wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import nn
 from pipeline.errors import ModelError, ResourceError, SettingsError
 from pipeline.ports import Detector
 from pipeline.runtime import training
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import Settings, Vision
 from pipeline.runtime.training import Plan
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.embedder import TorchEmbedder
@@ -259,6 +259,17 @@ def test_a_distilled_embedder_has_the_shipped_one_for_a_teacher(
     training.train(Settings(), plan._replace(steps=7), nothing)
     command = "lamppost train embedder --backbone resnet50 --distil --seed 3"
     assert commands == [command, f"{command} --steps 7"]
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_rendered(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty thousand people would be rendered for nothing."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(SettingsError, match=rf"vision\.device is {device}, but torch sees no GPU here"):
+        training.train(Settings(vision=Vision(device=device)), Plan("embedder", tmp_path, steps=1), nothing)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_detector_is_not_distilled(tmp_path: Path) -> None:
