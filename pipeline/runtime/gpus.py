@@ -57,8 +57,8 @@ def local_gpus(device: str, there: Callable[[], int] = machine_gpus) -> LocalGpu
     return LocalGpus(1, {VISIBLE: visible[int(number)] if visible else number})
 
 
-def torch_device(device: str, there: Callable[[], int] = machine_gpus) -> str:
-    """The torch device that `device`, a value of ``vision.device``, names for a command that computes in its own process.
+def torch_device(device: str, there: Callable[[], int]) -> str:
+    """The torch device of a command that computes in its own process, for `device`, a value of ``vision.device``.
 
     Auto takes a GPU if `there` counts one. Raises SettingsError if there is none, or none of the number that is named.
     """

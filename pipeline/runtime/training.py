@@ -7,7 +7,8 @@ lie in ``checkpoints/``: the same command after an interruption goes on where it
 has a row per checkpoint: loss, learning rate, and a figure on the validation population.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -57,8 +58,8 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
 
     The folder's networks and threshold are replaced together at the end; an interruption before leaves them as they
     were, and loses nothing that a checkpoint holds. Raises SettingsError if anything but the large embedder is to be
-    distilled or a GPU is wanted that is not there, ResourceError if the folder can't be written, ModelError if its checkpoint belongs to another plan or
-    its other network cannot be used.
+    distilled or a GPU is wanted that is not there, ResourceError if the folder can't be written, ModelError if its
+    checkpoint belongs to another plan or its other network cannot be used.
     """
     if plan.distil and plan.network != "embedder":
         raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
@@ -67,6 +68,8 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     device = torch_device(settings.vision.device, torch.cuda.device_count)
     if settings.vision.threads is not None:
         use_threads(settings.vision.threads)
+    with _writing(plan.folder):
+        (plan.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     other: NetworkName = "detector" if plan.network == "embedder" else "embedder"
     kept_file(plan.folder, other)  # one that cannot be used is said before hours of training
     backbone: Backbone = plan.backbone if plan.network == "embedder" else "compact"
@@ -76,13 +79,19 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     seeing = TorchDetector(detector.tensors(), device=device)
     embedder = _with_embedder_ceilings(files["embedder"], seeing, plan.seed)
     point = _operating_point(plan, embedder, seeing, device, progress)
-    try:
+    with _writing(plan.folder):
         write_pair(plan.folder, detector, embedder, Manifest(detector.part(), embedder.part(), point))
+    return plan.folder / made.name
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ResourceError(
-            f"{plan.folder} cannot be written ({error.strerror or error}); choose another with --out"
+            f"{folder} cannot be written ({error.strerror or error}); choose another with --out"
         ) from error
-    return plan.folder / made.name
 
 
 def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:

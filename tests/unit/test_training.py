@@ -223,12 +223,12 @@ def test_changed_weights_are_called_corrupt(tmp_path: Path) -> None:
         load_weights("embedder", tmp_path)
 
 
-@pytest.mark.usefixtures("untrained")
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
-    """The message names the folder and the option."""
+@pytest.mark.parametrize("folder", ["taken", "taken/weights"])
+def test_a_folder_that_cannot_be_written_is_one_clear_error(folder: str, tmp_path: Path) -> None:
+    """The message names the folder and the option, before anything is rendered."""
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
-    with pytest.raises(ResourceError, match=r"taken cannot be written .*--out"):
-        training.train(Settings(), Plan("detector", tmp_path / "taken"), nothing)
+    with pytest.raises(ResourceError, match=rf"{folder} cannot be written \(.+\); choose another with --out"):
+        training.train(Settings(), Plan("detector", tmp_path / folder, steps=1), nothing)
 
 
 @pytest.mark.usefixtures("untrained")
