@@ -1,9 +1,7 @@
 """Training pictures of single faces, kept as the JPEG bytes that a camera would have sent."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +17,7 @@ from pipeline.synthetic.seeds import Purpose, generator
 from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
+from pipeline.vision.training.rendering import rendering_pool
 from pipeline.vision.trials import encode
 
 LOOKS: Final = 3
@@ -93,7 +92,7 @@ def render_patches(
     """Render `VIEWS` pictures of each person; the result depends on people and seed, not on the processes."""
     tasks = [(seed, people[i : i + CHUNK], i) for i in range(0, len(people), CHUNK)]
     parts: list[Patches] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with rendering_pool(processes) as pool:
         for part in pool.map(_render, tasks):
             parts.append(part)
             progress("render", min(len(parts) * CHUNK, len(people)), len(people))
