@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,11 +109,22 @@ def render_patches(
 def load_or_render(
     path: Path, people: Sequence[int], seed: int, processes: int, progress: Callable[[str, int, int], None]
 ) -> Patches:
-    """Return the patches of a file, rendering and writing it first if it is not there."""
-    if not path.exists():
-        made = render_patches(people, seed, processes, progress)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, data=made.data, ends=made.ends, landmarks=made.landmarks, labels=made.labels)
-        part.replace(path)
-    with np.load(path) as stored:
-        return Patches(stored["data"], stored["ends"], stored["landmarks"], stored["labels"])
+    """Return the patches of a file; if it is not there or damaged they are rendered and written first."""
+    kept = _kept(path, len(people))
+    if kept is not None:
+        return kept
+    made = render_patches(people, seed, processes, progress)
+    part = path.with_suffix(".part.npz")
+    np.savez(part, data=made.data, ends=made.ends, landmarks=made.landmarks, labels=made.labels)
+    part.replace(path)
+    return made
+
+
+def _kept(path: Path, people: int) -> Patches | None:
+    """The patches of a file; None if it is not there, damaged, or of another number of people."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            patches = Patches(stored["data"], stored["ends"], stored["landmarks"], stored["labels"])
+    except (FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError):
+        return None
+    return patches if len(patches.labels) == len(patches.ends) == people * VIEWS else None
