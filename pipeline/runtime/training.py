@@ -19,6 +19,7 @@ from pipeline.errors import ResourceError, SettingsError
 from pipeline.runtime.gpus import torch_device
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.trained_folder import NetworkFile, kept_file, trained_file, write_pair
+from pipeline.synthetic.seeds import SEEDS
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
@@ -58,13 +59,15 @@ def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
 
     The folder's networks and threshold are replaced together at the end; an interruption before leaves them as they
     were, and loses nothing that a checkpoint holds. Raises SettingsError if anything but the large embedder is to be
-    distilled or a GPU is wanted that is not there, ResourceError if the folder can't be written, ModelError if its
-    checkpoint belongs to another plan or its other network cannot be used.
+    distilled, if the seed has no people of its own or if a GPU is wanted that is not there, ResourceError if the folder
+    can't be written, ModelError if its checkpoint belongs to another plan or its other network cannot be used.
     """
     if plan.distil and plan.network != "embedder":
         raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
     if plan.distil and plan.backbone != "resnet50":
         raise SettingsError(f"--distil teaches no {plan.backbone} network: leave it out, or add --backbone resnet50")
+    if not 0 <= plan.seed < SEEDS:
+        raise SettingsError(f"--seed is {plan.seed}: use 0 to {SEEDS - 1}")
     device = torch_device(settings.vision.device, torch.cuda.device_count)
     if settings.vision.threads is not None:
         use_threads(settings.vision.threads)

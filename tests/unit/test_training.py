@@ -16,6 +16,7 @@ from pipeline.ports import Detector
 from pipeline.runtime import training
 from pipeline.runtime.settings import Settings, Vision
 from pipeline.runtime.training import Plan
+from pipeline.synthetic.seeds import SEEDS
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
@@ -259,6 +260,13 @@ def test_a_distilled_embedder_has_the_shipped_one_for_a_teacher(
     training.train(Settings(), plan._replace(steps=7), nothing)
     command = "lamppost train embedder --backbone resnet50 --distil --seed 3"
     assert commands == [command, f"{command} --steps 7"]
+
+
+@pytest.mark.parametrize("seed", [-1, SEEDS, 10**14, 2**64])
+def test_a_seed_without_people_of_its_own_is_refused(seed: int, tmp_path: Path) -> None:
+    """Validation, threshold and ceilings of one would be another's."""
+    with pytest.raises(SettingsError, match=rf"^--seed is {seed}: use 0 to {SEEDS - 1}$"):
+        training.train(Settings(), Plan("detector", tmp_path, seed=seed, steps=1), nothing)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
