@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import ModelError
-from pipeline.vision.training import patches
+from pipeline.testing.detector import FakeDetector
+from pipeline.testing.embedder import FakeEmbedder
+from pipeline.vision.training import operating_point, patches
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.detector import (
     DetectorPlan,
@@ -276,3 +279,15 @@ def test_margin_makes_the_loss_harder() -> None:
     labels = torch.arange(3)
     plain, margin = (margin_loss(embeddings, torch.eye(3), labels, m, 8.0) for m in (0.0, 0.3))
     assert margin > plain
+
+
+def test_a_threshold_is_a_cosine_even_where_all_faces_look_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder of a few steps puts everyone at one place, and the manifest has to be readable all the same."""
+    alike = np.ones((50, 1), np.float32)
+    monkeypatch.setattr(operating_point, "enrolment_crops", lambda _: alike)
+    monkeypatch.setattr(operating_point, "enrol", lambda *_: alike[0])
+    monkeypatch.setattr(operating_point, "watch", lambda *_: SimpleNamespace(templates=alike))
+    chosen = operating_point.choose_operating_point(
+        FakeDetector(), FakeEmbedder(), faces=100, command="lamppost train", progress=lambda *_: None
+    )
+    assert (chosen.threshold, chosen.faces) == (1.0, 100)
