@@ -185,7 +185,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where weights and checkpoints go.")] = Path(
         "weights"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of people, scenes and first weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of people, scenes and first weights.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps; those of the shipped weights if not given.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that render the training scenes.")] = 1,
     backbone: Annotated[

@@ -57,6 +57,17 @@ def local_gpus(device: str, there: Callable[[], int] = machine_gpus) -> LocalGpu
     return LocalGpus(1, {VISIBLE: visible[int(number)] if visible else number})
 
 
+def torch_device(device: str, there: Callable[[], int]) -> str:
+    """The torch device of a command that computes in its own process, for `device`, a value of ``vision.device``.
+
+    Auto takes a GPU if `there` counts one. Raises SettingsError if there is none, or none of the number that is named.
+    """
+    gpus = local_gpus(device, there).number
+    if device == "auto":
+        return "cuda" if gpus else "cpu"
+    return device
+
+
 def gpu_share(
     device: str,
     chosen: float | None,

@@ -7,41 +7,33 @@ lie in ``checkpoints/``: the same command after an interruption goes on where it
 has a row per checkpoint: loss, learning rate, and a figure on the validation population.
 """
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from pipeline.errors import ResourceError, SettingsError
+from pipeline.runtime.gpus import torch_device
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.trained_folder import NetworkFile, kept_file, trained_file, write_pair
+from pipeline.synthetic.seeds import SEEDS
 from pipeline.vision.backbones import Backbone, backbone_network
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
+from pipeline.vision.forward import Precision
 from pipeline.vision.networks import DetectorNetwork, EmbedderNetwork
-from pipeline.vision.shipped import shipped_folder
 from pipeline.vision.threads import use_threads
 from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
 from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
 from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
 from pipeline.vision.training.operating_point import choose_operating_point
-from pipeline.vision.weights import (
-    VERSION_DIGITS,
-    Manifest,
-    NetworkName,
-    OperatingPoint,
-    ShippedFile,
-    load_manifest,
-    load_weights,
-)
+from pipeline.vision.weights import Manifest, NetworkName, OperatingPoint, load_weights
 
 CHECKPOINTS: Final = "checkpoints"
-MANIFEST: Final = "manifest.json"
 
 Progress = Callable[[str, int, int, float], None]
 """Called with the stage, the steps done, all steps, and the latest loss (NaN where there is none)."""
@@ -65,36 +57,44 @@ class Plan(NamedTuple):
 def train(settings: Settings, plan: Plan, progress: Progress) -> Path:
     """Train one network and return the file of its weights.
 
-    Raises SettingsError if anything but the large embedder is to be distilled, ResourceError if the folder can't be
-    written, ModelError if its checkpoint belongs to another plan.
+    The folder's networks and threshold are replaced together at the end; an interruption before leaves them as they
+    were, and loses nothing that a checkpoint holds. Raises SettingsError if anything but the large embedder is to be
+    distilled, if the seed has no people of its own or if a GPU is wanted that is not there, ResourceError if the folder
+    can't be written, ModelError if its checkpoint belongs to another plan or its other network cannot be used.
     """
     if plan.distil and plan.network != "embedder":
         raise SettingsError("--distil is for the embedder: leave it out, or train the embedder")
     if plan.distil and plan.backbone != "resnet50":
         raise SettingsError(f"--distil teaches no {plan.backbone} network: leave it out, or add --backbone resnet50")
-    device = _device(settings.vision.device)
+    if not 0 <= plan.seed < SEEDS:
+        raise SettingsError(f"--seed is {plan.seed}: use 0 to {SEEDS - 1}")
+    device = torch_device(settings.vision.device, torch.cuda.device_count)
     if settings.vision.threads is not None:
         use_threads(settings.vision.threads)
-    tensors = _trained(plan, device, progress)
+    with _writing(plan.folder):
+        (plan.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    other: NetworkName = "detector" if plan.network == "embedder" else "embedder"
+    kept_file(plan.folder, other)  # one that cannot be used is said before hours of training
+    backbone: Backbone = plan.backbone if plan.network == "embedder" else "compact"
+    made = trained_file(plan.network, backbone, _trained(plan, device, progress))
+    files = {plan.network: made, other: kept_file(plan.folder, other)}
+    detector = _with_detector_ceilings(files["detector"])
+    seeing = TorchDetector(detector.tensors(), device=device)
+    embedder = _with_embedder_ceilings(files["embedder"], seeing, plan.seed)
+    point = _operating_point(plan, embedder, seeing, device, progress)
+    with _writing(plan.folder):
+        write_pair(plan.folder, detector, embedder, Manifest(detector.part(), embedder.part(), point))
+    return plan.folder / made.name
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        path = _write_weights(plan, tensors)
-        detector_part = _detector_part(plan.folder)
-        detector = _detector(plan.folder, device)
-        if plan.network == "embedder":
-            embedder_part = _shipped(path, plan.backbone, _embedder_ceilings(plan, tensors, detector))
-        else:
-            embedder_part = _embedder_part(plan.folder)
-        point = _operating_point(plan, embedder_part, detector, device, progress)
-        _write_manifest(plan.folder, Manifest(detector_part, embedder_part, point))
+        yield
     except OSError as error:
         raise ResourceError(
-            f"{plan.folder} cannot be written ({error.strerror or error}); choose another with --out"
+            f"{folder} cannot be written ({error.strerror or error}); choose another with --out"
         ) from error
-    return path
-
-
-def _device(wanted: str) -> str:
-    return wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
@@ -126,28 +126,31 @@ def _teacher() -> tuple[nn.Module, str]:
     return network, weights.version
 
 
-def _write_weights(plan: Plan, tensors: dict[str, Tensor]) -> Path:
-    """Write the state dict; the large backbone's in fp16, which halves the file."""
-    path = plan.folder / f"{plan.network}.safetensors"
-    half = plan.network == "embedder" and plan.backbone != "compact"
-    kept = {name: each.half() if half and each.is_floating_point() else each for name, each in tensors.items()}
-    path.write_bytes(save({name: tensor.contiguous() for name, tensor in kept.items()}))
-    return path
+def _with_detector_ceilings(file: NetworkFile) -> NetworkFile:
+    if file.ceilings is not None:
+        return file
+    network = DetectorNetwork()
+    network.load_state_dict(file.tensors())
+    return file._replace(ceilings=detector_ceilings(network))
 
 
-def _detector(folder: Path, device: str) -> TorchDetector:
-    return TorchDetector(load((folder / "detector.safetensors").read_bytes()), device=device)
+def _with_embedder_ceilings(file: NetworkFile, detector: TorchDetector, seed: int) -> NetworkFile:
+    if file.ceilings is not None:
+        return file
+    network = EmbedderNetwork()
+    network.load_state_dict(file.tensors())
+    return file._replace(ceilings=embedder_ceilings(network, detector, seed))
 
 
 def _operating_point(
-    plan: Plan, embedder: ShippedFile, detector: TorchDetector, device: str, progress: Progress
+    plan: Plan, embedder: NetworkFile, detector: TorchDetector, device: str, progress: Progress
 ) -> OperatingPoint:
-    tensors = load((plan.folder / embedder.file).read_bytes())
-    version, backbone = embedder.sha256[:VERSION_DIGITS], embedder.backbone
+    backbone = embedder.backbone
     large = backbone != "compact"  # a face costs it 50 times as much, and would take an hour in all without a GPU
+    precision: Precision = "bf16" if large else "fp32"
     return choose_operating_point(
         detector,
-        TorchEmbedder(tensors, version, device=device, precision="bf16" if large else "fp32", backbone=backbone),
+        TorchEmbedder(embedder.tensors(), embedder.version, device=device, precision=precision, backbone=backbone),
         faces=10_000 if large else 25_000,
         seed=plan.seed,
         command=_command(plan),
@@ -156,46 +159,8 @@ def _operating_point(
 
 
 def _command(plan: Plan) -> str:
+    """The command that makes the weights again; folder and processes change nothing of them."""
     backbone = "" if plan.backbone == "compact" else f" --backbone {plan.backbone}"
-    return f"lamppost train {plan.network}{backbone}{' --distil' if plan.distil else ''} --seed {plan.seed}"
-
-
-def _embedder_ceilings(plan: Plan, tensors: dict[str, Tensor], detector: TorchDetector) -> dict[str, float]:
-    if plan.backbone != "compact":
-        return {}
-    network = EmbedderNetwork()
-    network.load_state_dict(tensors)
-    return embedder_ceilings(network, detector, plan.seed)
-
-
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-
-
-def _detector_part(folder: Path) -> ShippedFile:
-    """What the manifest says of the folder's detector, which is the shipped one unless another was trained there."""
-    path, shipped = folder / "detector.safetensors", load_manifest().detector
-    if not path.exists():
-        path.write_bytes((shipped_folder() / shipped.file).read_bytes())
-    if _digest(path) == shipped.sha256 and shipped.ceilings:
-        return shipped
-    network = DetectorNetwork()
-    network.load_state_dict(load(path.read_bytes()))
-    return _shipped(path, "compact", detector_ceilings(network))
-
-
-def _embedder_part(folder: Path) -> ShippedFile:
-    """What a manifest says of the folder's embedder, which is the shipped one unless another was trained there."""
-    if (folder / MANIFEST).exists() and (folder / load_manifest(folder).embedder.file).exists():
-        return load_manifest(folder).embedder
-    shipped = load_manifest().embedder
-    (folder / shipped.file).write_bytes((shipped_folder() / shipped.file).read_bytes())
-    return shipped
-
-
-def _shipped(path: Path, backbone: Backbone, ceilings: dict[str, float]) -> ShippedFile:
-    return ShippedFile(path.name, _digest(path), backbone, ceilings)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    distil = " --distil" if plan.distil else ""
+    steps = "" if plan.steps is None else f" --steps {plan.steps}"
+    return f"lamppost train {plan.network}{backbone}{distil} --seed {plan.seed}{steps}"

@@ -12,7 +12,8 @@ from pipeline.errors import ModelError
 
 Size = Annotated[int, msgspec.Meta(ge=16, le=4096)]
 Channel = Annotated[float, msgspec.Meta(ge=-1e4, le=1e4)]
-Deviation = Annotated[float, msgspec.Meta(gt=0, le=1e4)]
+Deviation = Annotated[float, msgspec.Meta(ge=2.0**-126, le=1e4)]
+"""At least the least normal float32: networks compute in it, and what is less is zero there or has no inverse."""
 
 
 class ModelManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

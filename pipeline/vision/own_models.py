@@ -10,19 +10,24 @@ from torch import Tensor
 
 from pipeline.errors import ModelError
 from pipeline.records import Detections
+from pipeline.synthetic.faces import CROP_SIZE
 from pipeline.vision.detector import best_boxes, letterbox
 from pipeline.vision.embedder import check_crops, normalised
 from pipeline.vision.model_file import ModelFile, fitted
 from pipeline.vision.model_manifest import read_model_manifest
+
+RANDOM_CROPS: Final = 8
+"""Crops of noise that an embedder has to make templates of at start."""
 
 
 class OwnEmbedder:
     """Implements `pipeline.ports.Embedder` over the file of a manifest."""
 
     def __init__(self, manifest: Path, *, device: str = "cpu") -> None:
-        """Load the file and look at its output for blank crops.
+        """Load the file and look at its output for blank crops, and at its templates of random ones.
 
-        Raises ModelError if manifest or file cannot be used, or if the output is not float[N, dimension].
+        Raises ModelError if manifest or file cannot be used, if the output is not float[N, dimension], or if a template
+        of it is not finite or has no length.
         """
         said = read_model_manifest(manifest, "embedder")
         self._file = ModelFile(manifest, said, device)
@@ -36,6 +41,7 @@ class OwnEmbedder:
                     f"the model's file {self._file.path} returns {_described(output)} for {count} crops; its manifest "
                     f"says dimension {self._dimension}, so float{expected} was expected"
                 )
+        self._check_templates()
 
     @property
     def dimension(self) -> int:
@@ -59,6 +65,16 @@ class OwnEmbedder:
             templates[first : first + count] = normalised(output[:count])
             first += count
         return templates
+
+    def _check_templates(self) -> None:
+        shape = (RANDOM_CROPS, CROP_SIZE, CROP_SIZE, 3)
+        lengths = np.linalg.norm(self.embed(np.random.default_rng(0).integers(0, 256, shape, np.uint8)), axis=1)
+        lost = int(np.count_nonzero(~np.isclose(lengths, 1.0, atol=1e-3)))  # NaN is close to nothing
+        if lost:
+            raise ModelError(
+                f"the model's file {self._file.path} returns for {lost} of {RANDOM_CROPS} random crops a template that "
+                f"is not finite or has no length; do mean and std in its manifest fit, and was it trained?"
+            )
 
 
 class OwnDetector:

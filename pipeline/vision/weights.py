@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from safetensors import SafetensorError
@@ -16,6 +16,8 @@ from pipeline.vision.shipped import Backbone, shipped_folder
 VERSION_DIGITS: Final = 12
 
 NetworkName = Literal["detector", "embedder"]
+Cosine = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+Ceiling = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ShippedFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,14 +27,14 @@ class ShippedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str
     backbone: Backbone = "compact"
     """The embedder's network; a detector has one alone."""
-    ceilings: dict[str, float] = msgspec.field(default_factory=dict)
+    ceilings: dict[str, Ceiling] = msgspec.field(default_factory=dict)
     """By the name of each convolution, the ceiling of its input's activations, for int8; empty where int8 is not."""
 
 
 class OperatingPoint(msgspec.Struct, frozen=True):
     """The shipped threshold and what it was chosen for; the people it was chosen on are in no test and no training."""
 
-    threshold: float
+    threshold: Cosine
     """Cosine similarity at and above which a face is an alert."""
     gallery: int
     """Watchlist entries it was chosen with."""

@@ -13,6 +13,7 @@ from pipeline.runtime.gpus import (
     local_gpus,
     machine_gpus,
     search_gpu_share,
+    torch_device,
 )
 from pipeline.runtime.services import services as started
 from pipeline.runtime.settings import Kafka, Matching, Run, Settings, Vision
@@ -116,6 +117,16 @@ def test_a_gpu_that_is_named_is_the_only_one_that_ray_sees(monkeypatch: pytest.M
     assert local_gpus("cuda:1", lambda: 2) == (1, {VISIBLE: "7"})
     with pytest.raises(SettingsError, match=r"cuda:2, but torch sees 2 GPU\(s\) here"):
         local_gpus("cuda:2", lambda: 2)
+
+
+@pytest.mark.parametrize(("device", "gpus", "used"), [
+    ("auto", 2, "cuda"), ("auto", 0, "cpu"), ("cpu", 2, "cpu"), ("cuda", 2, "cuda"), ("cuda:1", 2, "cuda:1"),
+])  # fmt: skip
+def test_a_command_that_computes_itself_takes_the_gpu_that_is_named(device: str, gpus: int, used: str) -> None:
+    """By the machine's own numbers: no Ray shows it one alone."""
+    assert torch_device(device, lambda: gpus) == used
+    with pytest.raises(SettingsError, match=r"cuda:2, but torch sees 2 GPU\(s\) here"):
+        torch_device("cuda:2", lambda: 2)
 
 
 @pytest.mark.parametrize(("device", "there", "used"), [

@@ -7,9 +7,11 @@ from resolved_settings import WriteToml, origin, refusal
 
 from pipeline.actors.pool import LAST_WORDS_SECONDS
 from pipeline.actors.supervisor import ORPHAN_DRAIN_SECONDS
-from pipeline.runtime.settings import Kafka, Lifecycle, Settings
+from pipeline.runtime.settings import Cameras, Kafka, Lifecycle, Settings
+from pipeline.runtime.settings_cameras import STREETS
 from pipeline.runtime.settings_reference import as_settings_file
 from pipeline.runtime.settings_sources import Option, description, known_fields, resolve, variable_of
+from pipeline.synthetic.seeds import Population, group
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -68,6 +70,14 @@ def test_none_takes_a_file_setting_back(monkeypatch: pytest.MonkeyPatch, toml: W
     assert resolve(file=file).settings.kafka.brokers is None
 
 
+def test_no_two_seeds_of_streets_have_the_same_watchlist() -> None:
+    """Beyond the last one the groups of people begin again."""
+    last = Cameras(seed=STREETS - 1).seed
+    first_people = {group(Population.WATCHLIST, seed, 1) for seed in (0, 1, last)}
+    assert len(first_people) == 3
+    assert group(Population.WATCHLIST, STREETS, 1) == group(Population.WATCHLIST, 0, 1)
+
+
 def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Options and variables are one string each."""
     monkeypatch.setenv("LAMPPOST_CAMERAS__SOURCES", "a.mp4, b.mp4")
@@ -85,6 +95,7 @@ def test_several_sources_of_cameras_are_written_with_commas(monkeypatch: pytest.
         ("[cameras]\nfps = 0\n", ["cameras.fps=0", "greater than 0"]),
         ("[cameras]\nfps = 61\n", ["cameras.fps=61", "less than or equal to 60"]),
         ("[cameras]\nfps = nan\n", ["cameras.fps=nan", "finite"]),
+        ("[cameras]\nseed = 1048576\n", ["cameras.seed=1048576", "less than 1048576", "Seed of the synthetic street"]),
         ("[cameras]\ncount = 0\n", ["cameras.count=0", "greater than or equal to 1"]),
         ("[matching]\nshards = 0\n", ["matching.shards=0", "greater than or equal to 1"]),
         ("[matching]\nthreshold = 1.5\n", ["matching.threshold=1.5", "less than or equal to 1"]),

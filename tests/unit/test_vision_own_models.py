@@ -137,6 +137,25 @@ def test_another_dimension_than_the_manifests_is_refused_with_both(kept: Kept) -
     assert caught.value.exit_code == 7
 
 
+class Filled(nn.Module):
+    """The same number in every component of every template."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return float[N, 16]."""
+        return torch.zeros_like(x.mean((2, 3))[:, :1]).repeat(1, 16) + self.number
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.0, 1e-30, 1e30])
+def test_templates_without_a_length_are_refused(kept: Kept, number: float) -> None:
+    """They would match nobody, or everybody, and no message would say why."""
+    with pytest.raises(ModelError, match=r"net\.pt returns for 8 of 8 random crops .* not finite or has no length"):
+        OwnEmbedder(kept.embedder(Filled(number)))
+
+
 def test_an_output_that_is_no_template_is_refused(kept: Kept) -> None:
     """A picture in, a picture out: the message has its shape."""
     with pytest.raises(ModelError, match=r"returns float32\[1, 3, 112, 112\]"):
@@ -189,6 +208,7 @@ def test_a_missing_file_is_named(kept: Kept) -> None:
         (('file = "net.pt"\n', ""), "file"),
         (("dimension = 16\n", ""), "lacks the field `dimension`"),
         (("std = [127.5,", "std = [0.0,"), "std"),
+        (("std = [127.5,", "std = [1e-320,"), "std"),
         (("mean =", "means ="), "means"),
         (('"embedder"', '"detector"'), "describes a detector"),
         (("input = [112, 112]", "input = [112]"), "input"),

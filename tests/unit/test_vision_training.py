@@ -1,7 +1,10 @@
 """Training: targets, losses, and that an interrupted run ends like an uninterrupted one."""
 
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
 
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.errors import ModelError
+from pipeline.testing.detector import FakeDetector
+from pipeline.testing.embedder import FakeEmbedder
+from pipeline.vision.training import operating_point, patches
 from pipeline.vision.training.checkpoints import load_checkpoint, save_checkpoint
 from pipeline.vision.training.detector import (
     DetectorPlan,
@@ -20,6 +26,7 @@ from pipeline.vision.training.detector import (
 )
 from pipeline.vision.training.embedder import EmbedderPlan, contrastive_loss, margin_loss, train_embedder
 from pipeline.vision.training.log import TrainingLog
+from pipeline.vision.training.patches import VIEWS, Patches
 from pipeline.vision.training.validation import tpir
 
 
@@ -46,8 +53,8 @@ def test_interrupted_embedder_training_resumes(tmp_path: Path) -> None:
     plan = EmbedderPlan(people=64, steps=4, contrastive_share=0.5, margin_from_share=0.75)
     whole = train_embedder(plan, tmp_path / "a", checkpoint_every=1, validated=8, progress=_quiet)
     (tmp_path / "b").mkdir()
-    for patches in (tmp_path / "a").glob("*.npz"):
-        (tmp_path / "b" / patches.name).write_bytes(patches.read_bytes())
+    for pictures in (tmp_path / "a").glob("*.npz"):
+        (tmp_path / "b" / pictures.name).write_bytes(pictures.read_bytes())
     with pytest.raises(Interrupted):
         train_embedder(plan, tmp_path / "b", checkpoint_every=1, validated=8, progress=_interrupting(3))
     resumed = train_embedder(plan, tmp_path / "b", checkpoint_every=1, validated=8, progress=_quiet)
@@ -80,6 +87,63 @@ def test_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "detector.pt", DetectorPlan(streets=1)) == {"step": 3}
     with pytest.raises(ModelError, match="another training plan"):
         load_checkpoint(tmp_path / "detector.pt", DetectorPlan(streets=2))
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _torn(content: bytes) -> bytes:
+    """With zeros where its middle was, as after a power cut."""
+    third = len(content) // 3
+    return content[:third] + bytes(third) + content[2 * third :]
+
+
+DAMAGES: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "empty": lambda _: b"", "cut": _cut, "torn": _torn, "of something else": lambda _: b"no checkpoint at all",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named_with_what_to_do(damage: str, tmp_path: Path) -> None:
+    """Whatever torch makes of it."""
+    path, plan = tmp_path / "detector.pt", DetectorPlan()
+    save_checkpoint(path, plan, {"network": {"weight": torch.arange(1000.0)}})
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(ModelError, match=r"detector\.pt is damaged or no checkpoint: remove it to start again"):
+        load_checkpoint(path, plan)
+
+
+@pytest.mark.parametrize("saved", [{"state": {}}, {"plan": {}}, [1], {"plan": {}, "state": 3}])
+def test_a_file_of_torchs_that_is_no_checkpoint_is_named_too(saved: object, tmp_path: Path) -> None:
+    """Weights of another program, say."""
+    torch.save(saved, tmp_path / "detector.pt")
+    with pytest.raises(ModelError, match=r"detector\.pt is damaged or no checkpoint: remove it to start again"):
+        load_checkpoint(tmp_path / "detector.pt", DetectorPlan())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_pictures_are_made_anew(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And kept whole for the next time."""
+    data = np.arange(2 * VIEWS * 3, dtype=np.uint8)
+    ends, labels = np.arange(3, len(data) + 1, 3), np.repeat(np.arange(2), VIEWS)
+    made = Patches(data, ends, np.zeros((2 * VIEWS, 5, 2), np.float32), labels)
+    rendered: list[int] = []
+
+    def render(people: Sequence[int], *_: object) -> Patches:
+        rendered.append(len(people))
+        return made
+
+    monkeypatch.setattr(patches, "render_patches", render)
+    path = tmp_path / "patches-0-2.npz"
+    for content in (None, DAMAGES[damage]):
+        if content is not None:
+            path.write_bytes(content(path.read_bytes()))
+        for _ in range(2):
+            got = patches.load_or_render(path, (0, 1), 0, 1, lambda *_: None)
+            assert np.array_equal(got.data, made.data)
+            assert np.array_equal(got.ends, made.ends)
+    assert rendered == [2, 2]
 
 
 def test_targets_say_where_the_face_is() -> None:
@@ -215,3 +279,15 @@ def test_margin_makes_the_loss_harder() -> None:
     labels = torch.arange(3)
     plain, margin = (margin_loss(embeddings, torch.eye(3), labels, m, 8.0) for m in (0.0, 0.3))
     assert margin > plain
+
+
+def test_a_threshold_is_a_cosine_even_where_all_faces_look_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder of a few steps puts everyone at one place, and the manifest has to be readable all the same."""
+    alike = np.ones((50, 1), np.float32)
+    monkeypatch.setattr(operating_point, "enrolment_crops", lambda _: alike)
+    monkeypatch.setattr(operating_point, "enrol", lambda *_: alike[0])
+    monkeypatch.setattr(operating_point, "watch", lambda *_: SimpleNamespace(templates=alike))
+    chosen = operating_point.choose_operating_point(
+        FakeDetector(), FakeEmbedder(), faces=100, command="lamppost train", progress=lambda *_: None
+    )
+    assert (chosen.threshold, chosen.faces) == (1.0, 100)

@@ -1,6 +1,7 @@
 """The shipped weights are whole, and damaged ones are one clear error."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ def test_malformed_manifest_is_a_model_error(copied: Path) -> None:
     """Half a manifest is refused."""
     (copied / "manifest.json").write_text('{"detector": 1}')
     with pytest.raises(ModelError, match="malformed"):
+        load_manifest(copied)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ('"threshold": {}', "7.5"), ('"threshold": {}', "-1.1"), ('"early.0": {}', "0.0"), ('"early.0": {}', "-2.5"),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_impossible_numbers_is_a_model_error(said: str, found: str, copied: Path) -> None:
+    """No cosine reaches such a threshold, and nothing can be scaled by such a ceiling."""
+    manifest = copied / "manifest.json"
+    pattern = re.escape(said).replace(r"\{\}", r"[\d.]+")
+    text, changes = re.subn(pattern, said.format(found), manifest.read_text())
+    assert changes == 1
+    manifest.write_text(text)
+    with pytest.raises(ModelError, match=r"malformed.*manifest\.json.*Expected `float`"):
         load_manifest(copied)
 
 

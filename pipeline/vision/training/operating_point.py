@@ -53,7 +53,7 @@ def choose_operating_point(
         street_number += 1
         progress(min(count, faces), faces)
     ordered = np.sort(np.concatenate(best))[::-1]
-    threshold = float(ordered[int(target_fpir * len(ordered))]) + 1e-4
+    threshold = min(float(ordered[int(target_fpir * len(ordered))]) + 1e-4, 1.0)  # hardly trained, all faces look alike
     return OperatingPoint(
         threshold=round(threshold, 4),
         gallery=GALLERY,

@@ -1,11 +1,10 @@
 """Training pictures of single faces, kept as the JPEG bytes that a camera would have sent."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from pipeline.synthetic.seeds import Purpose, generator
 from pipeline.synthetic.views import single_view
 from pipeline.vision.align import align
 from pipeline.vision.decode import decode_jpeg
+from pipeline.vision.training.rendering import rendering_pool
 from pipeline.vision.trials import encode
 
 LOOKS: Final = 3
@@ -93,7 +93,7 @@ def render_patches(
     """Render `VIEWS` pictures of each person; the result depends on people and seed, not on the processes."""
     tasks = [(seed, people[i : i + CHUNK], i) for i in range(0, len(people), CHUNK)]
     parts: list[Patches] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with rendering_pool(processes) as pool:
         for part in pool.map(_render, tasks):
             parts.append(part)
             progress("render", min(len(parts) * CHUNK, len(people)), len(people))
@@ -109,11 +109,22 @@ def render_patches(
 def load_or_render(
     path: Path, people: Sequence[int], seed: int, processes: int, progress: Callable[[str, int, int], None]
 ) -> Patches:
-    """Return the patches of a file, rendering and writing it first if it is not there."""
-    if not path.exists():
-        made = render_patches(people, seed, processes, progress)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, data=made.data, ends=made.ends, landmarks=made.landmarks, labels=made.labels)
-        part.replace(path)
-    with np.load(path) as stored:
-        return Patches(stored["data"], stored["ends"], stored["landmarks"], stored["labels"])
+    """Return the patches of a file; if it is not there or damaged they are rendered and written first."""
+    kept = _kept(path, len(people))
+    if kept is not None:
+        return kept
+    made = render_patches(people, seed, processes, progress)
+    part = path.with_suffix(".part.npz")
+    np.savez(part, data=made.data, ends=made.ends, landmarks=made.landmarks, labels=made.labels)
+    part.replace(path)
+    return made
+
+
+def _kept(path: Path, people: int) -> Patches | None:
+    """The patches of a file; None if it is not there, damaged, or of another number of people."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            patches = Patches(stored["data"], stored["ends"], stored["landmarks"], stored["labels"])
+    except (FileNotFoundError, BadZipFile, EOFError, KeyError, ValueError):
+        return None
+    return patches if len(patches.labels) == len(patches.ends) == people * VIEWS else None

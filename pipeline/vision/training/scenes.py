@@ -1,9 +1,7 @@
 """Training pictures of whole streets, kept as JPEG, with their faces."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Final
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.synthetic.seeds import Population, Purpose, generator
 from pipeline.synthetic.street import FaceTruth, Street, StreetSpec
+from pipeline.vision.training.rendering import rendering_pool
 from pipeline.vision.trials import encode
 
 FRAMES_PER_STREET: Final = 24
@@ -73,7 +72,7 @@ def render_scenes(
 ) -> list[Scene]:
     """Render the frames of many streets of people of a population."""
     scenes: list[Scene] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with rendering_pool(processes) as pool:
         for done, part in enumerate(pool.map(_street_scenes, [(strangers, seed, i) for i in range(streets)])):
             scenes += part
             progress(done + 1, streets)
