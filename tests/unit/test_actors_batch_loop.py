@@ -9,7 +9,7 @@ from memory_run import COOLDOWN_SECONDS, LISTED, MemoryRun, counts
 
 from pipeline.actors import settlement
 from pipeline.actors.failure import recoverable
-from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS
+from pipeline.actors.settlement import FRAME_LIFETIME_SECONDS, PRUNE_SECONDS
 from pipeline.catalog import metrics
 from pipeline.catalog.outcomes import Outcome
 from pipeline.catalog.topics import DEAD_LETTERS, FRAMES
@@ -222,7 +222,7 @@ def test_the_cool_down_forgets_what_no_frame_can_meet_any_more(run: MemoryRun, e
     run.send(12, seconds=COOLDOWN_SECONDS + FRAME_LIFETIME_SECONDS + 1.0)
     eventually(lambda: run.settled)
     assert worker.settlement.remembered == len(LISTED), "a camera's clock may be behind by the greatest tolerance"
-    run.send(12, seconds=MOST_TOLERANCE_SECONDS)
+    run.send(12, seconds=max(MOST_TOLERANCE_SECONDS, PRUNE_SECONDS))
     eventually(lambda: worker.settlement.remembered == 0)
     assert run.audit().balanced
 

@@ -62,7 +62,7 @@ def test_drift_lists_each_difference_and_what_keeps_bytes() -> None:
     assert [(each.setting, each.wanted, each.found, bool(each.consequence)) for each in said] == [
         ("partitions", "8", "4", False),
         ("retention.ms", "120000", "-1", True),
-        ("compression.type", "producer", "gzip", False),
+        ("compression.type", "uncompressed", "gzip", False),
     ]
 
 
