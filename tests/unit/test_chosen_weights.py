@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import save
 
 from pipeline.errors import ModelError
@@ -12,7 +14,8 @@ from pipeline.runtime.composition import run_plan, shipped_looking
 from pipeline.runtime.enrolment_cache import model_key
 from pipeline.runtime.evaluation_workers import EnrolmentTask, enrol_people
 from pipeline.runtime.settings import Settings, Vision
-from pipeline.vision.weights import load_manifest, load_weights, shipped_folder
+from pipeline.vision.shipped import shipped_folder
+from pipeline.vision.weights import load_manifest, load_weights
 
 
 @pytest.fixture
@@ -78,3 +81,20 @@ def test_an_evaluation_enrols_and_caches_by_the_weights_that_it_is_given(trained
     assert galleries._digest(trained) != galleries._digest(None)
     ours, shipped = (enrol_people(EnrolmentTask((7,), 1, weights)) for weights in (trained, None))
     assert float(ours[0] @ shipped[0]) < 0.9
+
+
+def test_the_large_shipped_embedder_looks_with_its_own_threshold() -> None:
+    """`vision.backbone` takes both networks and the threshold that belongs to them."""
+    settings = Settings(vision=Vision(backbone="resnet50", device="cpu", precision="bf16"))
+    looking = shipped_looking(settings)
+    folder = shipped_folder("resnet50")
+    assert looking.embedder.version == load_weights("embedder", folder).version != load_weights("embedder").version
+    assert looking.threshold == load_manifest(folder).operating_point.threshold
+    templates = looking.embedder.embed(np.zeros((2, 112, 112, 3), np.uint8))
+    assert templates.shape == (2, 128)
+
+
+def test_a_shipped_embedder_beside_a_folder_of_others_is_refused(tmp_path: Path) -> None:
+    """Either would be left out in silence."""
+    with pytest.raises(ValidationError, match=r"leave one of vision\.backbone and vision\.weights out"):
+        Vision(backbone="resnet50", weights=tmp_path)
