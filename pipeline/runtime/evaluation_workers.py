@@ -1,9 +1,7 @@
 """Processes that render, detect and embed for an evaluation, and end with it."""
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +20,7 @@ from pipeline.errors import ResourceError
 from pipeline.synthetic.faces import enrolment_views
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.passes import StreetSpec
+from pipeline.vision.child_process import end_with_parent
 from pipeline.vision.enrolment import enrol
 from pipeline.vision.eyes import Eyes, load_eyes
 from pipeline.vision.forward import Precision
@@ -47,7 +46,7 @@ class Workers:
         if self._processes > 1:
             self._older = {child.pid for child in multiprocessing.active_children()}
             context = multiprocessing.get_context("spawn")  # a fork would inherit threads' locks
-            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_begin)
+            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=end_with_parent)
         return self
 
     def __exit__(
@@ -100,18 +99,6 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin() -> None:
-    """Prepare a process: a command that is gone is its end."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # nobody waits for a result, and the main thread may be deep in a library
 
 
 @cache
