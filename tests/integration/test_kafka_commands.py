@@ -115,7 +115,7 @@ def test_a_check_says_what_keeps_pictures_and_templates(
     assert code == 1
     assert [row[2:] for row in rows if row[0] == "frames"] == [
         ["retention.ms", "-1", "120000", "pictures stay in the files for ever; 180 s are promised"],
-        ["compression.type", "gzip", "producer", ""],
+        ["compression.type", "gzip", "uncompressed", ""],
     ]
     (kept,) = [row[2:] for row in rows if row[0] == "watchlist"]
     assert kept[:3] == ["max.compaction.lag.ms", "3600000", "5000"]
