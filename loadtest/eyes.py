@@ -22,8 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from loadtest.command import writable
-from pipeline.evaluation.intervals import clopper_pearson
-from pipeline.evaluation.rate import RULE_OF_THREE, Rate
+from pipeline.evaluation.rate import RULE_OF_THREE, Rate, independent_rate
 from pipeline.evaluation.rates import above
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
@@ -179,22 +178,15 @@ def run_seed(
         step(min(1.0, own_passes / passes, own_faces / faces))
 
 
-def rate(events: int, trials: int) -> Rate:
-    """Return a rate with its counts and 95 % interval, every trial as of one person; without trials there is none."""
-    if trials == 0:
-        return Rate(0, 0, 0, None, None, None, "none")
-    ends = clopper_pearson(events, trials)
-    return Rate(events, trials, trials, None if events in {0, trials} else events / trials, *ends, "clopper-pearson")
-
-
 def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[str, Any]:
     """Return all figures as plain values."""
     threshold = eyes.operating_point.threshold
     own = tally.scores["embedder"]
     baselines = {
-        name: rate(*tally.scores[name].tpir(tally.scores[name].threshold_at(TARGET_FPIR))) for name in BASELINES
+        name: independent_rate(*tally.scores[name].tpir(tally.scores[name].threshold_at(TARGET_FPIR)))
+        for name in BASELINES
     }
-    tpir, fpir = rate(*own.tpir(threshold)), rate(*own.fpir(threshold))
+    tpir, fpir = independent_rate(*own.tpir(threshold)), independent_rate(*own.fpir(threshold))
     return {
         "ok": tpir.share >= TARGET_TPIR
         and fpir.share <= TARGET_FPIR
@@ -205,13 +197,13 @@ def report(tally: Tally, eyes: Eyes, seeds: list[int], watchlist: int) -> dict[s
         "embedder_version": eyes.embedder.version,
         "tpir_per_pass": tpir,
         "fpir_per_face": fpir,
-        "fpir_per_pass": rate(*own.fpir_per_pass(threshold)),
+        "fpir_per_pass": independent_rate(*own.fpir_per_pass(threshold)),
         "baselines_tpir_at_target_fpir": baselines,
         "pass_fpir_supported": len(own.unlisted_passes) * PASS_FPIR >= RULE_OF_THREE,
         "tpir_at_pass_fpir": {
-            name: rate(*each.tpir(each.threshold_at_pass(PASS_FPIR))) for name, each in tally.scores.items()
+            name: independent_rate(*each.tpir(each.threshold_at_pass(PASS_FPIR))) for name, each in tally.scores.items()
         },
-        "detector_missed": rate(tally.missed, max(1, tally.wanted)),
+        "detector_missed": independent_rate(tally.missed, max(1, tally.wanted)),
         "false_boxes": tally.false_boxes,
         "streets": tally.streets,
         "frames": tally.frames,

@@ -87,6 +87,14 @@ def percent(share: float) -> str:
     return f"{value:.3g}%" if value >= 1e-3 or value == 0.0 else f"{value:.1e}%"
 
 
+def independent_rate(events: int, trials: int) -> Rate:
+    """Return the rate of an event among searches that are each of another person, by Clopper and Pearson."""
+    if not trials:
+        return Rate(0, 0, 0, None, None, None, "none")
+    rate = None if events in {0, trials} else events / trials
+    return Rate(events, trials, trials, rate, *clopper_pearson(events, trials), "clopper-pearson")
+
+
 def rate_of(happened: NDArray[np.bool_], person: NDArray[np.int64], rng: np.random.Generator) -> Rate:
     """Return the rate of an event, bool[M], among searches of people, int64[M].
 
@@ -95,14 +103,12 @@ def rate_of(happened: NDArray[np.bool_], person: NDArray[np.int64], rng: np.rand
     too narrow. It is Clopper and Pearson's then with an effective number of searches.
     """
     trials, events = len(happened), int(happened.sum())
-    if not trials:
-        return Rate(0, 0, 0, None, None, None, "none")
     _, dense = np.unique(person, return_inverse=True)
     per_person = np.bincount(dense).astype(np.int64)
     people = len(per_person)
-    rate = None if events in {0, trials} else events / trials
     if people == trials:
-        return Rate(events, trials, people, rate, *clopper_pearson(events, trials), "clopper-pearson")
+        return independent_rate(events, trials)
+    rate = None if events in {0, trials} else events / trials
     per_events = np.bincount(dense, weights=happened).astype(np.int64)
     few_had = int(np.count_nonzero(per_events)) < FEWEST_DIFFERING
     few_had_not = int(np.count_nonzero(per_events < per_person)) < FEWEST_DIFFERING

@@ -11,7 +11,8 @@ from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from loadtest.eyes import BASELINES, Scores, Tally, main, nearness, rate, report, show
+from loadtest.eyes import BASELINES, Scores, Tally, main, nearness, report, show
+from pipeline.evaluation.rate import independent_rate
 from pipeline.synthetic.street import FaceTruth, PlantedPass
 from pipeline.vision.trials import Trial
 
@@ -91,10 +92,10 @@ def test_baselines_tell_black_from_white() -> None:
 
 def test_rates_carry_counts_and_interval() -> None:
     """A rate is never printed alone, and none of nothing."""
-    found = rate(5, 10)
+    found = independent_rate(5, 10)
     assert found.low is not None and found.high is not None
     assert found.low < found.share == 0.5 < found.high
-    assert (rate(0, 393).text, rate(0, 0).text) == ("< 3/393 = 0.763%", "no trials")
+    assert (independent_rate(0, 393).text, independent_rate(0, 0).text) == ("< 3/393 = 0.763%", "no trials")
 
 
 @pytest.mark.parametrize("passes", [1595, 3000])

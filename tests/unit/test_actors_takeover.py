@@ -102,7 +102,7 @@ def test_a_revocation_waits_for_the_transaction_in_flight(run: MemoryRun, eventu
     eventually(lambda: sum(span.stage == "decode" for span in first.trace.spans) == 3, "three batches in flight")
     before = first.source.assignment  # type: ignore[union-attr]  # it has been opened
     hand_over(run, {0: second})
-    eventually(lambda: first.source.assignment > before, "the revocation")  # type: ignore[union-attr]
+    eventually(lambda: first.source.assignment > before, "the revocation")  # type: ignore[union-attr]  # as above
     assert events == []
     assert not second.owns(0)
     outbox.free.set()
