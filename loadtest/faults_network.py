@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from loadtest.faults_recording import PRECISION
-from pipeline.core.replicas import replicas_of
+from loadtest.faults_shard import LostShard
 from pipeline.errors import ClusterError
 from pipeline.local.kafka import LocalKafka
 from pipeline.local.ray import LocalRay
@@ -30,11 +30,9 @@ from pipeline.streams.client import LOGGER, Connection
 
 if TYPE_CHECKING:
     from pipeline.actors.run_plan import RunStatus
-    from pipeline.actors.watchlist_shard import ShardStatus
     from pipeline.runtime.supervision import Supervision
 
 Policy = Literal["wait", "degrade"]
-ShardState = Literal["serving", "away", "unknown"]
 
 PARTITIONS: Final = 4
 WORKERS: Final = 2
@@ -47,8 +45,6 @@ SEAT: Final = "seat"
 BROKERS: Final = 3
 START_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 2.0
-STATE_SECONDS: Final = 0.5
-"""In which a replica that serves tells its state; nothing else is looked at meanwhile."""
 LOOK_SECONDS: Final = 0.1
 TOKEN: Final = secrets.token_hex(32)
 """One for all networks of a process, since Ray reads it once."""
@@ -101,27 +97,9 @@ class Network:
                 return f"process {pid} is {'alive and not' if alive(pid) else 'dead, but still'} part of the run"
         return self._unsynchronised()
 
-    def state_of(self, shard: int) -> ShardState:
-        """Whether a replica of a shard serves; away if it is certain that none did at the moment of the call."""
-        import ray  # noqa: PLC0415  # reads its environment when imported
-        from ray.exceptions import RayActorError, RayError  # noqa: PLC0415  # as above
-
-        asked: list[Any] = []
-        for replica in replicas_of(shard, REPLICAS):
-            with suppress(ValueError):  # there is none
-                asked.append(ray.get_actor(replica.name, namespace=self.run).status.remote())
-        answered, late = ray.wait(asked, num_returns=len(asked), timeout=STATE_SECONDS) if asked else ([], [])
-        state: ShardState = "unknown" if late else "away"
-        for answer in answered:
-            try:
-                status: ShardStatus = ray.get(answer)
-                if status.state == "running":
-                    return "serving"
-            except RayActorError:
-                continue  # it is dead
-            except RayError:
-                state = "unknown"
-        return state
+    def lost(self, shard: int) -> LostShard:
+        """A watch over a shard that was lost just now."""
+        return LostShard(self.run, shard, REPLICAS)
 
     def _unsynchronised(self) -> str:
         admin = AdminClient({"bootstrap.servers": self.connection.brokers}, logger=LOGGER)

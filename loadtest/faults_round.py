@@ -40,10 +40,10 @@ class Recovery:
         self._after_ns = time.time_ns()
         self._patience = max(fault.limits.values()) + PATIENCE_SECONDS
         self._signs: dict[str, Callable[[], bool]] = {CONSUMING: self._consuming, **inflicted.signs}
-        if inflicted.lost_shard is not None:
+        self._lost = None if inflicted.lost_shard is None else stage.network.lost(inflicted.lost_shard)
+        if self._lost is not None:
             # the last, since an answer may be waited for
-            self._signs[BACK] = self._shard_back
-        self._away_ns = 0
+            self._signs[BACK] = self._lost.serving
         self._lifted = False
         self._limit = fault.limits[CONSUMING]
         self.seen: dict[str, float | None] = dict.fromkeys(self._signs)
@@ -60,11 +60,10 @@ class Recovery:
 
     def outage(self, entries: list[str]) -> Outage | None:
         """When no replica of the lost shard can have answered, if one was lost."""
-        lost = self._inflicted.lost_shard
-        if lost is None:
+        if self._lost is None:
             return None
-        held = [entry for entry in entries if shard_of(entry, SHARDS) == lost]
-        return Outage(held, self._after_ns + int(SEARCH_SECONDS * 1e9), self._away_ns)
+        held = [entry for entry in entries if shard_of(entry, SHARDS) == self._inflicted.lost_shard]
+        return Outage(held, self._after_ns + int(SEARCH_SECONDS * 1e9), self._lost.away_ns)
 
     def _over(self) -> bool:
         """Look once; whether every sign was seen or the patience is over, and the fault lifted."""
@@ -90,15 +89,6 @@ class Recovery:
                 self.seen[name] = time.monotonic() - self._began
         if self.seen[CONSUMING] is None and not self.stalled and time.monotonic() - self._began > self._limit:
             self.stalled = self._wanting()
-
-    def _shard_back(self) -> bool:
-        """Whether the lost shard serves; it is noted when it was certain that it did not."""
-        assert self._inflicted.lost_shard is not None
-        asked_ns = time.time_ns()
-        state = self._stage.network.state_of(self._inflicted.lost_shard)
-        if state == "away":
-            self._away_ns = asked_ns
-        return state == "serving"
 
     def _consuming(self) -> bool:
         return not self._wanting()

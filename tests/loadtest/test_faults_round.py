@@ -6,10 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
 
 from loadtest.faults_kinds import BACK, CONSUMING, Fault, Inflicted, Stage
-from loadtest.faults_network import STATE_SECONDS, Network, ShardState
 from loadtest.faults_round import Recovery
 from pipeline.errors import BrokerError
 
@@ -17,10 +15,11 @@ from pipeline.errors import BrokerError
 class Played:
     """The network, its feed and its watch in one."""
 
-    def __init__(self, states: list[ShardState], told: list[str]) -> None:
-        self.states, self.told = states, told
+    def __init__(self, served: list[bool], told: list[str]) -> None:
+        self.served, self.told = served, told
         self.settings = SimpleNamespace(run=SimpleNamespace(partitions=0))
         self.broken = False
+        self.away_ns = 0
 
     def check(self) -> None:
         """See Feed."""
@@ -35,10 +34,14 @@ class Played:
         if self.broken:
             raise BrokerError("Kafka at here: no answer")
 
-    def state_of(self, _: int) -> ShardState:
+    def lost(self, _: int) -> "Played":
         """See Network."""
+        return self
+
+    def serving(self) -> bool:
+        """See LostShard."""
         self.told.append(BACK)
-        return self.states.pop(0)
+        return self.served.pop(0)
 
 
 @pytest.fixture
@@ -66,34 +69,7 @@ def test_a_fault_is_lifted_when_watching_it_fails(told: list[str]) -> None:
 
 def test_the_signs_are_seen_before_the_shard_is_asked_and_it_is_not_asked_once_it_is_back(told: list[str]) -> None:
     """A shard that is away keeps the watch waiting, and a sign that is seen late is taken for a late recovery."""
-    watched = recovery(Played(["away", "unknown", "serving"], told), lift=lambda: told.append("lifted"), lost_shard=0)
-    before_ns = time.time_ns()
+    watched = recovery(Played([False, False, True], told), lift=lambda: told.append("lifted"), lost_shard=0)
     watched.wait()
     assert told == [CONSUMING, BACK, BACK, BACK, "lifted"]
     assert None not in watched.seen.values()
-    outage = watched.outage(["anybody"])
-    assert outage is not None
-    assert before_ns <= outage.ended_ns < time.time_ns(), "when it was known to be away, and not when it was not"
-
-
-@pytest.mark.parametrize(("there", "state"), [({"shard-0.0", "shard-0.1"}, "unknown"), (set(), "away")])
-def test_the_replicas_of_a_shard_are_asked_at_once(
-    monkeypatch: pytest.MonkeyPatch, there: set[str], state: ShardState
-) -> None:
-    """Those that do not answer keep nobody waiting one after the other, and are not known to be away."""
-    waits: list[tuple[int, float]] = []
-
-    def get_actor(name: str, namespace: str) -> Any:
-        if name not in there:
-            raise ValueError(name)
-        return SimpleNamespace(status=SimpleNamespace(remote=lambda: name))
-
-    def wait(asked: list[str], num_returns: int, timeout: float) -> tuple[list[str], list[str]]:
-        waits.append((num_returns, timeout))
-        return [], asked
-
-    monkeypatch.setattr(ray, "get_actor", get_actor)
-    monkeypatch.setattr(ray, "wait", wait)
-    network: Any = SimpleNamespace(run="run")
-    assert Network.state_of(network, 0) == state
-    assert waits == ([(2, STATE_SECONDS)] if there else [])
