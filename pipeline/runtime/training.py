@@ -29,7 +29,7 @@ from pipeline.vision.threads import use_threads
 from pipeline.vision.training.ceilings import detector_ceilings, embedder_ceilings
 from pipeline.vision.training.detector import DetectorPlan, train_detector
 from pipeline.vision.training.distillation import DistillationPlan, distil_embedder
-from pipeline.vision.training.embedder import EmbedderPlan, train_embedder
+from pipeline.vision.training.embedder import LEARNING_RATES, EmbedderPlan, train_embedder
 from pipeline.vision.training.operating_point import choose_operating_point
 from pipeline.vision.weights import Manifest, NetworkName, OperatingPoint, load_weights
 
@@ -99,7 +99,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
     checkpoints = plan.folder / CHECKPOINTS
-    steps = {} if plan.steps is None else {"steps": plan.steps}
+    steps: dict[str, int] = {} if plan.steps is None else {"steps": plan.steps}
     if plan.network == "detector":
         return train_detector(
             DetectorPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
@@ -113,8 +113,8 @@ def _trained(plan: Plan, device: str, progress: Progress) -> dict[str, Tensor]:
             processes=plan.processes, backbone=plan.backbone, progress=progress,
         )  # fmt: skip
     return train_embedder(
-        EmbedderPlan(seed=plan.seed, **steps), checkpoints, device=device, processes=plan.processes,
-        backbone=plan.backbone, progress=progress,
+        EmbedderPlan(seed=plan.seed, learning_rate=LEARNING_RATES[plan.backbone], **steps), checkpoints,
+        device=device, processes=plan.processes, backbone=plan.backbone, progress=progress,
     )  # fmt: skip
 
 

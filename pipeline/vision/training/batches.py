@@ -1,5 +1,7 @@
 """The batches that an embedder is trained on: crops of some people, under random landmarks, exposure and colour."""
 
+import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
@@ -12,7 +14,8 @@ from torch import Tensor
 from pipeline.vision.forward import to_input
 from pipeline.vision.training.patches import VIEWS, Patches
 
-PREFETCH: Final = 3
+MOST_THREADS: Final = 12
+"""More decode no faster: what is left of a batch in Python takes turns."""
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 """Crops uint8[N, 112, 112, 3], their BGR gains float32[N, 3] and their labels int64[N]."""
@@ -40,13 +43,16 @@ def batch(patches: Patches, mixture: Mixture, step: int) -> Batch:
 
 
 def batches(patches: Patches, mixture: Mixture, first: int, steps: int) -> Iterator[Batch]:
-    """Yield the batches from a first step on; two threads decode ahead of the network."""
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [pool.submit(batch, patches, mixture, step) for step in range(first, min(first + PREFETCH, steps))]
+    """Yield the batches from a first step on; threads, one for each core, decode ahead of the network."""
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
+        ahead = deque(
+            pool.submit(batch, patches, mixture, step) for step in range(first, min(first + threads + 1, steps))
+        )
         for step in range(first, steps):
-            made = ahead.pop(0).result()
-            if step + PREFETCH < steps:
-                ahead.append(pool.submit(batch, patches, mixture, step + PREFETCH))
+            made = ahead.popleft().result()
+            if step + threads + 1 < steps:
+                ahead.append(pool.submit(batch, patches, mixture, step + threads + 1))
             yield made
 
 

@@ -20,6 +20,8 @@ from pipeline.vision.training.schedule import learning_rate
 PEOPLE_PER_BATCH: Final = 64
 VIEWS_PER_PERSON: Final = 4
 BATCH: Final = PEOPLE_PER_BATCH * VIEWS_PER_PERSON
+LEARNING_RATES: Final[dict[Backbone, float]] = {"compact": 2e-3, "resnet50": 1e-3}
+"""At their greatest; the deeper network takes smaller steps."""
 
 
 @dataclass(frozen=True, slots=True)
