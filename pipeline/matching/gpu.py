@@ -1,4 +1,4 @@
-"""Selectors on a GPU, with a FAISS that is built for it. No GPU has run this: it is type-checked, and unmeasured."""
+"""Selectors on a GPU, with a FAISS that is built for it. No GPU has run `Cagra`: it is type-checked."""
 
 import threading
 from typing import Any, Final

@@ -85,7 +85,7 @@ class Vision(Section):
     gpu_share: Annotated[float, Field(ge=0.0001, le=1)] | None = None
     """Share of a GPU that each worker takes; None: workers are spread evenly over the GPUs that there are."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Arithmetic of the shipped networks; auto: bf16 on a GPU, on a CPU what a short probe at start finds fastest."""
+    """Arithmetic of the shipped networks; auto: what a short probe at start finds fastest."""
     threads: Count | None = None
     """Compute threads of each worker; None: the worker's share of the cores."""
     backbone: Backbone = "compact"

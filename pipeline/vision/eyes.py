@@ -13,7 +13,7 @@ from pipeline.synthetic.faces import CROP_SIZE
 from pipeline.vision.detector import INPUT_HEIGHT, INPUT_WIDTH, LEAST_SCORE, TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
 from pipeline.vision.forward import Precision
-from pipeline.vision.precision import probe
+from pipeline.vision.precision import clock_of, probe
 from pipeline.vision.threads import use_threads
 from pipeline.vision.weights import NetworkName, OperatingPoint, load_manifest, load_weights
 
@@ -39,8 +39,8 @@ def load_eyes(
 ) -> Eyes:
     """Load the shipped networks, or those of a folder that training wrote, onto a torch device.
 
-    `auto` is bf16 on a GPU; on a CPU a probe of less than 1.5 s chooses for each network. Sets the number of threads
-    for the whole process. Raises ModelError if the weights are missing or corrupt, or the precision cannot be had.
+    With `auto` a probe of less than 1.5 s chooses for each network. Sets the number of threads for the whole process.
+    Raises ModelError if the weights are missing or corrupt, or the precision cannot be had.
     """
     use_threads(threads)
     return Eyes(
@@ -94,9 +94,7 @@ def _chosen(
     """Return the network in the precision asked for, or in the one that a probe finds best."""
     if precision != "auto":
         return made(precision)
-    if device != "cpu":
-        return made("bf16")
     candidates: dict[Precision, Network] = {"fp32": made("fp32"), "bf16": made("bf16")}
-    with suppress(ModelError):  # a processor without the instructions, or weights without ceilings, is no error here
+    with suppress(ModelError):  # a GPU, a processor without the instructions, or weights without ceilings are no error
         candidates["int8"] = made("int8")
-    return candidates[probe(name, candidates, work)]
+    return candidates[probe(name, candidates, work, clock_of(device))]

@@ -70,7 +70,7 @@ class FixedBatches:
                 self._run(given)
         torch.cuda.current_stream(part.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may copy meanwhile
             output = self._run(given)
         return _Captured(graph, given, output)
 

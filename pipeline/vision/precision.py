@@ -84,13 +84,20 @@ def fastest(seconds: Mapping[Precision, Sequence[float]]) -> Precision:
     return chosen
 
 
+def clock_of(device: str) -> Callable[[], float]:
+    """The seconds that passes of a probe are compared by: a CPU's own, which other processes' work leaves alone, or
+    those until a GPU has answered.
+    """
+    return time.process_time if device == "cpu" else time.perf_counter
+
+
 def probe(
     name: Literal["detector", "embedder"],
     candidates: Mapping[Precision, Candidate],
     work: Callable[[Candidate], object],
-    clock: Callable[[], float] = time.process_time,
+    clock: Callable[[], float],
 ) -> Precision:
-    """Return the candidate to take for a network, after a few passes of each in turn; logs what was measured."""
+    """Return the candidate to take for a network, after a few passes of each in turn by `clock`; logs what it took."""
     for candidate in candidates.values():
         work(candidate)  # kernels are chosen and memory is taken in the first pass
     seconds: dict[Precision, list[float]] = {precision: [] for precision in candidates}
@@ -102,5 +109,5 @@ def probe(
                 seconds[precision].append(clock() - began)
     chosen = fastest(seconds)
     figures = ", ".join(f"{precision} {1e3 * median(values):.1f} ms" for precision, values in seconds.items())
-    _log.info("the %s runs in %s: CPU time of the probe %s", name, chosen, figures)
+    _log.info("the %s runs in %s; a pass of the probe took %s", name, chosen, figures)
     return chosen

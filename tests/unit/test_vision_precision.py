@@ -9,7 +9,7 @@ from pipeline.synthetic.faces import enrolment_views
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.seeds import Population, group
 from pipeline.synthetic.street import Street, StreetSpec
-from pipeline.vision import precision
+from pipeline.vision import eyes, precision
 from pipeline.vision.activations import activation_ceilings
 from pipeline.vision.detector import TorchDetector
 from pipeline.vision.embedder import TorchEmbedder
@@ -62,15 +62,36 @@ def test_the_probe_takes_turns_and_is_short(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level("INFO", logger=precision.__name__):
         assert probe("embedder", {"fp32": 0.3, "bf16": 0.1}, work, lambda: now) == "bf16"
     assert calls == [0.3, 0.1, 0.3, 0.1, 0.1, 0.1]
-    assert caplog.messages == ["the embedder runs in bf16: CPU time of the probe fp32 300.0 ms, bf16 100.0 ms"]
+    assert caplog.messages == ["the embedder runs in bf16; a pass of the probe took fp32 300.0 ms, bf16 100.0 ms"]
 
 
 def test_auto_gives_eyes_that_see(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the probe finds on this machine, for each network."""
     with caplog.at_level("INFO", logger=precision.__name__):
-        eyes = load_eyes(precision="auto")
+        loaded = load_eyes(precision="auto")
     assert [message.split(" runs in ")[0] for message in caplog.messages] == ["the detector", "the embedder"]
-    assert eyes.embedder.embed(np.zeros((2, 112, 112, 3), np.uint8)).shape == (2, 128)
+    assert loaded.embedder.embed(np.zeros((2, 112, 112, 3), np.uint8)).shape == (2, 128)
+
+
+@pytest.mark.parametrize(("bf16_seconds", "chosen"), [(0.2, "fp32"), (0.1, "bf16")])
+def test_a_gpu_is_probed_by_the_time_until_it_has_answered(
+    bf16_seconds: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one bf16 is no faster for a small network; int8 cannot be had there."""
+    now, seconds = 0.0, {"fp32": 0.2, "bf16": bf16_seconds}
+
+    def made(wanted: str) -> str:
+        if wanted not in seconds:
+            raise ModelError(f"no {wanted} here")
+        return wanted
+
+    def work(candidate: str) -> None:
+        nonlocal now
+        now += seconds[candidate]
+
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(precision.time, "process_time", lambda: 0.0)
+    assert eyes._chosen("embedder", made, work, "cuda", "auto") == chosen
 
 
 @needs_vnni
