@@ -39,6 +39,10 @@ class Deletion(msgspec.Struct, frozen=True):
     """What the seconds are counted from."""
 
 
+UNCOMPRESSED: Final = {"compression.type": "uncompressed"}
+"""A few compressed bytes can be a record of hundreds of MB: Kafka takes it apart so, and holds it to the limit."""
+
+
 class Topic(msgspec.Struct, frozen=True):
     """One topic; `settings_of` has all of its settings, ``config`` those that replication does not decide."""
 
@@ -85,8 +89,7 @@ TOPICS: Final = (
             # by the camera's clock, one that is ahead would keep its pictures for longer
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(RECORD_BYTES),
-            # a few compressed bytes can be a record of hundreds of MB: Kafka takes it apart, and holds it to the limit
-            "compression.type": "uncompressed",
+            **UNCOMPRESSED,
         },
         key="camera id",
         deletion=Deletion("pictures", 180, "the append"),
@@ -104,6 +107,7 @@ TOPICS: Final = (
             "file.delete.delay.ms": str(1 * SECOND_MS),
             # by the clients' clocks, one that is ahead would put off both
             "message.timestamp.type": "LogAppendTime",
+            **UNCOMPRESSED,
         },
         partitions=1,
         key="entry id",
@@ -112,21 +116,21 @@ TOPICS: Final = (
     Topic(
         ALERTS,
         "alerts, never a picture",
-        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), **UNCOMPRESSED},
         key="camera id",
         follows=FRAMES,
     ),
     Topic(
         CUSTODY,
         "batch receipts",
-        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), **UNCOMPRESSED},
         partitions=1,
         key="run name and worker slot",
     ),
     Topic(
         DEAD_LETTERS,
         "records that were no frames, without their payload",
-        {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)},
+        {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), **UNCOMPRESSED},
         key="camera id",
         follows=FRAMES,
     ),

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.integration
 
 CAMERA = "north/cam-000"
 WIDTH = 2048
+SMALL_BYTES = 500_000
+"""Within the limit of every topic."""
 LONGEST_ID = "\N{FACE WITH TEARS OF JOY}" * 200
 
 
@@ -59,13 +61,13 @@ def refusal(kafka: Connection, topic: str, value: bytes, compression: str) -> Ka
 
 
 @pytest.fixture
-def frames_topic(kafka: Connection, prefix: str) -> Callable[..., str]:
-    """Makes the topic of the catalogue, with some settings changed, under a name of this test's own."""
+def own_topic(kafka: Connection, prefix: str) -> Callable[..., str]:
+    """Makes a topic of the catalogue, with some settings changed, under a name of this test's own."""
 
-    def make(**config: str) -> str:
-        (topic,) = (topic for topic in TOPICS if topic.name == FRAMES)
-        changed = {name.replace("_", "."): value for name, value in config.items()}
-        own = msgspec.structs.replace(topic, name=f"{prefix}frames", config={**topic.config, **changed})
+    def make(name: str = FRAMES, **config: str) -> str:
+        (topic,) = (topic for topic in TOPICS if topic.name == name)
+        changed = {setting.replace("_", "."): value for setting, value in config.items()}
+        own = msgspec.structs.replace(topic, name=f"{prefix}{name}", follows=None, config={**topic.config, **changed})
         TopicAdmin(kafka).create([own], partitions=1)
         return own.name
 
@@ -101,7 +103,7 @@ def sent(kafka: Connection, topic: str, pictures: Sequence[bytes], camera: str =
 
 
 def test_a_picture_just_under_the_limit_arrives_and_one_over_it_is_counted_and_said(
-    kafka: Connection, frames_topic: Callable[..., str], tmp_path: Path
+    kafka: Connection, own_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     """A folder's camera sends all of its other pictures, bit by bit as it encoded them."""
     rows = largest()
@@ -110,7 +112,7 @@ def test_a_picture_just_under_the_limit_arrives_and_one_over_it_is_counted_and_s
         assert cv2.imwrite(str(tmp_path / f"{name}.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 0])
     encoded = {name: encode_jpeg(image) for name, image in pictures.items()}
     assert FRAME_BYTES - 32_768 < len(encoded["b"]) <= FRAME_BYTES < len(encoded["c"])
-    topic, telemetry = frames_topic(), FakeTelemetry()
+    topic, telemetry = own_topic(), FakeTelemetry()
     job = CameraJob(FleetPlan((FolderCamera(CAMERA, tmp_path, fps=10.0, width=WIDTH, height=2 * rows),)), telemetry)
     job.connect(kafka, topic)
     job.prepare()
@@ -126,20 +128,20 @@ def test_a_picture_just_under_the_limit_arrives_and_one_over_it_is_counted_and_s
 
 
 def test_a_picture_of_exactly_the_limit_fits_with_the_longest_names(
-    kafka: Connection, frames_topic: Callable[..., str]
+    kafka: Connection, own_topic: Callable[..., str]
 ) -> None:
     """What Kafka counts beside the picture has room of its own."""
-    topic, jpeg = frames_topic(), b"\xff\xd8\xff" + np.random.default_rng(3).bytes(FRAME_BYTES - 3)
+    topic, jpeg = own_topic(), b"\xff\xd8\xff" + np.random.default_rng(3).bytes(FRAME_BYTES - 3)
     assert sent(kafka, topic, [jpeg], LONGEST_ID) == ([True], "")
     (frame,) = consumed(kafka, topic, 1)
     assert (frame.camera, frame.jpeg) == (LONGEST_ID, jpeg)
 
 
 def test_a_topic_that_takes_less_refuses_a_picture_in_words_and_only_that_one(
-    kafka: Connection, frames_topic: Callable[..., str]
+    kafka: Connection, own_topic: Callable[..., str]
 ) -> None:
     """A broker's own default is 1 MiB; frames before and after arrive."""
-    topic = frames_topic(max_message_bytes="1048588")
+    topic = own_topic(max_message_bytes="1048588")
     small, large = (b"\xff\xd8\xff" + bytes(size) for size in (100_000, 2_000_000))
     told, trouble = sent(kafka, topic, [small, large])
     assert told == [True, False]
@@ -150,13 +152,16 @@ def test_a_topic_that_takes_less_refuses_a_picture_in_words_and_only_that_one(
     assert [frame.jpeg for frame in consumed(kafka, topic, 2)] == [small, small]
 
 
-@pytest.mark.parametrize("compression", ["zstd", "lz4", "gzip"])
+@pytest.mark.parametrize(
+    ("topic", "compression"),
+    [(FRAMES, "lz4"), (FRAMES, "gzip"), *((topic.name, "zstd") for topic in TOPICS)],
+)
 def test_a_record_that_is_small_only_while_it_is_compressed_is_refused(
-    kafka: Connection, frames_topic: Callable[..., str], compression: str
+    kafka: Connection, own_topic: Callable[..., str], topic: str, compression: str
 ) -> None:
     """A consumer would have to take it apart, or could not; one within the limit arrives."""
-    topic = frames_topic()
-    error = refusal(kafka, topic, bytes(2 * FRAME_BYTES), compression)
+    name = own_topic(topic)
+    error = refusal(kafka, name, bytes(2 * FRAME_BYTES), compression)
     assert error is not None
     assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE
-    assert refusal(kafka, topic, bytes(FRAME_BYTES // 2), compression) is None
+    assert refusal(kafka, name, bytes(SMALL_BYTES), compression) is None
