@@ -18,6 +18,7 @@ from pipeline.errors import LamppostError
 from pipeline.runtime import doctor_checks as checks
 from pipeline.runtime import doctor_services
 from pipeline.runtime.doctor_checks import Finding, Status
+from pipeline.runtime.gpus import torch_device
 from pipeline.runtime.settings import Settings
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -144,12 +145,11 @@ def _precision(settings: Settings) -> Finding:
 
     from pipeline.vision.eyes import load_eyes  # noqa: PLC0415 - imports torch
 
-    wanted = settings.vision.device
-    device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     vision = settings.vision
+    device = torch_device(vision.device, torch.cuda.device_count)
     eyes = load_eyes(device, vision.threads or 1, vision.precision, vision.folder)
     found = f"detector {eyes.detector.precision}, embedder {eyes.embedder.precision} (vision.precision="
-    return Finding("precision", Status.OK, f"{found}{settings.vision.precision})")
+    return Finding("precision", Status.OK, f"{found}{vision.precision})")
 
 
 def _own_models(settings: Settings) -> list[Finding]:
