@@ -62,6 +62,7 @@ class Recovery:
         """When no replica of the lost shard can have answered, if one was lost."""
         if self._lost is None:
             return None
+        self._lost.hear()  # of the replica that came up last
         held = [entry for entry in entries if shard_of(entry, SHARDS) == self._inflicted.lost_shard]
         return Outage(held, self._after_ns + int(SEARCH_SECONDS * 1e9), self._lost.away_ns)
 

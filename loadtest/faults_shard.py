@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.core.replicas import replicas_of
 
@@ -13,19 +13,24 @@ if TYPE_CHECKING:
 STATE_SECONDS: Final = 0.5
 """In which a replica that serves tells its state; nothing else is looked at meanwhile."""
 
+Answer = Literal["serves", "did not serve", "unknown"]
+
 
 @dataclass
 class _Question:
     asked_ns: int
     open: list[Any]
-    """Calls of replicas that may have served then, as far as is known."""
+    """Calls that were not answered yet."""
+    answered: bool = True
+    """Whether all answers so far tell that nobody served when it was asked."""
 
 
 class LostShard:
     """Asks all replicas of a shard again and again, and forgets no question before it is answered.
 
-    Ray keeps what a replica is asked while its process is started, and it answers all of it as soon as it runs. A
-    replica that is starting when it answers had not served before, so no question is asked in vain.
+    Ray keeps what a replica is asked while its process is started, and it answers all of it as soon as it runs: one
+    that says then that it is starting had not served before. One that is dead is taken for killed by the fault, before
+    the first question; that another dies in the same round is not reckoned with.
     """
 
     def __init__(self, run: str, shard: int, replicas: int) -> None:
@@ -46,30 +51,36 @@ class LostShard:
         self._questions.append(question)
         if question.open:
             ray.wait(question.open, num_returns=len(question.open), timeout=STATE_SECONDS)
-        return any(self._answered(each) for each in self._questions) or self._conclude()
+        return self.hear()
 
-    def _answered(self, question: _Question) -> bool:
-        """Take the answers that are there; whether one of them is of a replica that serves."""
+    def hear(self) -> bool:
+        """Take in what was answered by now, and return whether it tells of a replica that serves."""
         import ray  # noqa: PLC0415  # as above
-        from ray.exceptions import RayActorError  # noqa: PLC0415  # as above
 
-        if not question.open:
-            return False
-        answers, _ = ray.wait(question.open, num_returns=len(question.open), timeout=0)
-        for answer in answers:
-            try:
-                status: ShardStatus = ray.get(answer)
-                if status.state == "running":
-                    return True
-            except RayActorError:
-                pass  # it is dead
-            question.open.remove(answer)
-        return False
+        said: list[Answer] = []
+        for question in self._questions:
+            if question.open:
+                answers, question.open = ray.wait(question.open, num_returns=len(question.open), timeout=0)
+                those = [_answer(each) for each in answers]
+                question.answered = question.answered and all(each == "did not serve" for each in those)
+                said += those
+            if question.answered and not question.open:
+                self.away_ns = max(self.away_ns, question.asked_ns)
+        self._questions = [each for each in self._questions if each.answered and each.open]
+        return "serves" in said
 
-    def _conclude(self) -> bool:
-        """Note the latest question that every replica has answered with no; what was asked before matters no more."""
-        closed = [number for number, each in enumerate(self._questions) if not each.open]
-        if closed:
-            self.away_ns = self._questions[closed[-1]].asked_ns
-            del self._questions[: closed[-1] + 1]
-        return False
+
+def _answer(call: Any) -> Answer:
+    """What an answered call tells of the moment when it was made."""
+    import ray  # noqa: PLC0415  # as above
+    from ray.exceptions import ActorDiedError, RayError  # noqa: PLC0415  # as above
+
+    try:
+        status: ShardStatus = ray.get(call)
+    except ActorDiedError:
+        return "did not serve"
+    except RayError:
+        return "unknown"
+    if status.state == "running":
+        return "serves"
+    return "did not serve" if status.state == "starting" else "unknown"

@@ -39,8 +39,8 @@ def load_eyes(
 ) -> Eyes:
     """Load the shipped networks, or those of a folder that training wrote, onto a torch device.
 
-    With `auto` a probe of less than 1.5 s chooses for each network. Sets the number of threads for the whole process.
-    Raises ModelError if the weights are missing or corrupt, or the precision cannot be had.
+    With `auto` a short probe chooses for each network, on a CPU in less than 1.5 s. Sets the number of threads for the
+    whole process. Raises ModelError if the weights are missing or corrupt, or the precision cannot be had.
     """
     use_threads(threads)
     return Eyes(

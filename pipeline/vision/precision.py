@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "bf16", "int8")
 """The most exact first."""
 WORTH: Final = 0.85
-"""A less exact precision is taken if it needs at most this share of a more exact one's CPU time."""
+"""A less exact precision is taken if it needs at most this share of a more exact one's time."""
 PROBE_PASSES: Final = 5
 PROBE_SECONDS: Final = 0.5
-"""CPU time after which no further pass of a candidate is begun."""
+"""Time after which no further pass of a candidate is begun."""
 
 Candidate = TypeVar("Candidate")
 
@@ -70,7 +70,7 @@ def _quantised(make: Callable[[], Forward], name: str) -> Forward:
 
 
 def fastest(seconds: Mapping[Precision, Sequence[float]]) -> Precision:
-    """Return the precision to take, from the CPU seconds of equal work in each; raises ValueError without any.
+    """Return the precision to take, from the seconds of equal work in each; raises ValueError without any.
 
     Medians are compared, from the most exact on: a less exact one has to be worth it.
     """
@@ -85,9 +85,7 @@ def fastest(seconds: Mapping[Precision, Sequence[float]]) -> Precision:
 
 
 def clock_of(device: str) -> Callable[[], float]:
-    """The seconds that passes of a probe are compared by: a CPU's own, which other processes' work leaves alone, or
-    those until a GPU has answered.
-    """
+    """Return what times a probe: a CPU's time, which others' work leaves alone, or that until a GPU has answered."""
     return time.process_time if device == "cpu" else time.perf_counter
 
 

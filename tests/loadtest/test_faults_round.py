@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from loadtest.faults_kinds import BACK, CONSUMING, Fault, Inflicted, Stage
-from loadtest.faults_round import Recovery
+from loadtest.faults_network import SHARDS
+from loadtest.faults_round import SEARCH_SECONDS, Recovery
+from pipeline.core.sharding import shard_of
 from pipeline.errors import BrokerError
 
 
@@ -43,6 +45,11 @@ class Played:
         self.told.append(BACK)
         return self.served.pop(0)
 
+    def hear(self) -> bool:
+        """See LostShard."""
+        self.away_ns = time.time_ns()
+        return False
+
 
 @pytest.fixture
 def told() -> list[str]:
@@ -73,3 +80,18 @@ def test_the_signs_are_seen_before_the_shard_is_asked_and_it_is_not_asked_once_i
     watched.wait()
     assert told == [CONSUMING, BACK, BACK, BACK, "lifted"]
     assert None not in watched.seen.values()
+
+
+def test_an_outage_is_of_the_entries_of_the_lost_shard_until_what_was_heard_last(told: list[str]) -> None:
+    """It begins when a search that had its answers before is over."""
+    entries = [f"person-{number}" for number in range(20)]
+    before_ns = time.time_ns()
+    watched = recovery(Played([True], told), lift=lambda: None, lost_shard=1)
+    watched.wait()
+    after_ns = time.time_ns()
+    outage = watched.outage(entries)
+    assert outage is not None
+    assert outage.entries == [entry for entry in entries if shard_of(entry, SHARDS) == 1]
+    assert 0 < len(outage.entries) < len(entries)
+    assert before_ns <= outage.began_ns - SEARCH_SECONDS * 1e9 <= after_ns <= outage.ended_ns
+    assert recovery(Played([], told), lift=lambda: None).outage(entries) is None

@@ -44,16 +44,17 @@ def batch(patches: Patches, mixture: Mixture, step: int) -> Batch:
 
 def batches(patches: Patches, mixture: Mixture, first: int, steps: int) -> Iterator[Batch]:
     """Yield the batches from a first step on; threads, one for each core, decode ahead of the network."""
-    threads = min(os.cpu_count() or 1, MOST_THREADS)
-    with ThreadPoolExecutor(threads) as pool:
-        ahead = deque(
-            pool.submit(batch, patches, mixture, step) for step in range(first, min(first + threads + 1, steps))
-        )
+    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    ahead = threads + 1
+    pool = ThreadPoolExecutor(threads)
+    try:
+        made = deque(pool.submit(batch, patches, mixture, step) for step in range(first, min(first + ahead, steps)))
         for step in range(first, steps):
-            made = ahead.popleft().result()
-            if step + threads + 1 < steps:
-                ahead.append(pool.submit(batch, patches, mixture, step + threads + 1))
-            yield made
+            yield made.popleft().result()
+            if step + ahead < steps:
+                made.append(pool.submit(batch, patches, mixture, step + ahead))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def exposed(crops: NDArray[np.uint8], gain: NDArray[np.float32], device: torch.device) -> Tensor:

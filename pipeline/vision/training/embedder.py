@@ -36,7 +36,7 @@ class EmbedderPlan:
     margin: float = 0.3
     scale: float = 32.0
     temperature: float = 0.08
-    learning_rate: float = 2e-3
+    learning_rate: float = LEARNING_RATES["compact"]
     weight_decay: float = 0.02
 
 
