@@ -75,9 +75,8 @@ def learn(
     validation = Validation(
         validated, folder, seed, processes, lambda _, done, total: render("render validation", done, total)
     )
-    torch.backends.cudnn.benchmark = (
-        True  # all steps have one shape, for which a GPU's fastest kernels are worth a search
-    )
+    # all steps have one shape, for which a GPU's fastest kernels are worth a search
+    torch.backends.cudnn.benchmark = True
     learner = make(patches)
     saved = load_checkpoint(checkpoint, plan)
     if saved is not None:
