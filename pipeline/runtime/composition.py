@@ -34,7 +34,7 @@ from pipeline.runtime.elastic_factory import elastic_plan
 from pipeline.runtime.gpus import gpu_share, search_gpu_share
 from pipeline.runtime.heap import freeze_heap
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.shard_factory import Heartbeat, ShardFactory
+from pipeline.runtime.shard_factory import Heartbeat, ShardFactory, shard_options
 from pipeline.streams.client import Connection
 from pipeline.streams.consumer import KafkaFrameSource
 from pipeline.streams.history import KafkaAlertHistory
@@ -283,7 +283,7 @@ def run_plan(
         heartbeat=Heartbeat(settings),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         worker_options={"num_gpus": share} if share else {},
-        shard_options={"num_gpus": search_share} if search_share else {},
+        shard_options=shard_options(search_share),
         elastic=elastic_plan(settings, run),
     )
 

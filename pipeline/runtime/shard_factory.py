@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +26,10 @@ from pipeline.telemetry.places import Places
 from pipeline.telemetry.prometheus import PrometheusTelemetry
 from pipeline.telemetry.server import serve
 from pipeline.wire.watchlist import encode_heartbeat
+
+OVERWRITING_ALLOCATOR: Final = "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
+"""Has glibc overwrite whatever is freed, even what it would keep at hand for the thread: the Kafka client frees the
+records that it received, templates in them, as they are. It is read when a process starts."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,12 @@ class ShardFactory:
 
         freeze_heap()
         return ShardParts(shard, feed, view, telemetry, server.port, close)
+
+
+def shard_options(gpu_share: float = 0.0) -> dict[str, Any]:
+    """Ray's options for the process of a replica, which takes that share of a GPU."""
+    options: dict[str, Any] = {"runtime_env": {"env_vars": {"GLIBC_TUNABLES": OVERWRITING_ALLOCATOR}}}
+    return options | ({"num_gpus": gpu_share} if gpu_share else {})
 
 
 @dataclass(frozen=True)
