@@ -99,7 +99,7 @@ def jain(counts: Iterable[float]) -> float:
 
 
 def figures(
-    saturation: Load,
+    saturations: Sequence[Load],
     overload: Load,
     latency: LatencySketch,
     shed: Mapping[str, int],
@@ -107,16 +107,20 @@ def figures(
     max_age: float | None,
     cameras: int,
 ) -> list[Figure]:
-    """The figures of an overload after a saturation in the same run.
+    """The figures of an overload, against the mean of saturations before and after it in the same run.
 
     `latency` is of what was processed in the overload, `shed` by camera, of so many `cameras`, `max_age` in seconds,
     None under `block`.
     """
-    kept = overload.goodput / saturation.goodput
+    saturated = fmean(each.goodput for each in saturations)
+    kept = overload.goodput / saturated
     growth = overload.memory_growth
     fed = overload.sent / overload.offered
     found = [
-        Figure("goodput at saturation", saturation.goodput, "frames/s", "", None),
+        *(
+            Figure(f"goodput at saturation, stretch {number}", each.goodput, "frames/s", "", None)
+            for number, each in enumerate(saturations, 1)
+        ),
         Figure("sent in the overload", overload.sent, "frames/s", "", None),
         Figure("sent ÷ what was to be sent", fed, "", f"≥ {FEED_TARGET}", fed >= FEED_TARGET),
         Figure("goodput in the overload", overload.goodput, "frames/s", "", None),

@@ -59,36 +59,43 @@ def test_steady_memory_is_no_growth_and_a_leak_is_told() -> None:
     leaking = load(100, 30, 10, growth=0.2)
     # 100 + 0.2 × 95 at the end ÷ 100 + 0.2 × 25 after the first fifth
     assert leaking.memory_growth == pytest.approx(119 / 105, abs=1e-3)
-    found = named(figures(load(20, 12, 10), leaking, latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
+    found = named(figures([load(20, 12, 10)], leaking, latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
     assert found["memory ÷ that after a fifth"].reached is False
 
 
 def test_goodput_that_falls_under_overload_misses_its_target() -> None:
     saturation = load(20, sent=115, processed=100)
-    kept = named(figures(saturation, load(60, 300, 96), latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
-    lost = named(figures(saturation, load(60, 300, 90), latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
+    kept = named(figures([saturation], load(60, 300, 96), latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
+    lost = named(figures([saturation], load(60, 300, 90), latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
     assert kept["goodput ÷ that at saturation"].reached is True
     assert lost["goodput ÷ that at saturation"].reached is False
     assert "MISSED" in line(lost["goodput ÷ that at saturation"])
 
 
+def test_an_overload_is_held_against_the_saturations_around_it() -> None:
+    fast, slow = load(20, sent=150, processed=120), load(20, sent=150, processed=80)
+    found = named(figures([fast, slow], load(60, 300, 96), latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
+    assert found["goodput ÷ that at saturation"].value == pytest.approx(0.96)
+    assert [found[f"goodput at saturation, stretch {each}"].value for each in (1, 2)] == pytest.approx([120, 80])
+
+
 def test_latency_may_reach_the_limit_and_three_batches_but_no_more() -> None:
     overload = load(60, 300, 100, batches=4)  # a batch every 0.25 s: 2.75 s
-    within = named(figures(load(20, 115, 100), overload, latencies(2.7), {"a": 1}, max_age=2.0, cameras=1))
-    beyond = named(figures(load(20, 115, 100), overload, latencies(2.9), {"a": 1}, max_age=2.0, cameras=1))
+    within = named(figures([load(20, 115, 100)], overload, latencies(2.7), {"a": 1}, max_age=2.0, cameras=1))
+    beyond = named(figures([load(20, 115, 100)], overload, latencies(2.9), {"a": 1}, max_age=2.0, cameras=1))
     assert within["p99 of what is processed"].reached is True
     assert beyond["p99 of what is processed"].reached is False
 
 
 def test_without_shedding_nothing_is_said_of_latency_and_fairness() -> None:
-    found = named(figures(load(20, 115, 100), load(60, 300, 100), latencies(50.0), {}, max_age=None, cameras=1))
+    found = named(figures([load(20, 115, 100)], load(60, 300, 100), latencies(50.0), {}, max_age=None, cameras=1))
     assert not {"p99 of what is processed", "Jain's index of shed frames"} & set(found)
 
 
 def test_one_camera_that_bears_it_all_is_unfair() -> None:
     found = named(
         figures(
-            load(20, 115, 100), load(60, 300, 100), latencies(1.0), {"a": 900, "b": 0, "c": 0}, max_age=2.0, cameras=3
+            [load(20, 115, 100)], load(60, 300, 100), latencies(1.0), {"a": 900, "b": 0, "c": 0}, max_age=2.0, cameras=3
         )
     )
     assert found["Jain's index of shed frames"].value == pytest.approx(1 / 3)
@@ -97,7 +104,7 @@ def test_one_camera_that_bears_it_all_is_unfair() -> None:
 
 def test_fairness_between_districts_says_nothing_of_cameras() -> None:
     found = named(
-        figures(load(20, 115, 100), load(60, 300, 100), latencies(1.0), {"overload": 900}, max_age=2.0, cameras=65)
+        figures([load(20, 115, 100)], load(60, 300, 100), latencies(1.0), {"overload": 900}, max_age=2.0, cameras=65)
     )
     assert found["Jain's index of shed frames"].reached is True, "of one district"
     counted = found["cameras whose frames were counted"]
@@ -125,7 +132,7 @@ def test_fairness_between_no_cameras_is_no_number() -> None:
 
 def test_a_feed_that_falls_behind_is_no_overload() -> None:
     slow = Load(600.0, load(60, sent=300, processed=100).samples)
-    found = named(figures(load(20, 115, 100), slow, latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
+    found = named(figures([load(20, 115, 100)], slow, latencies(1.0), {"a": 1}, max_age=2.0, cameras=1))
     assert found["sent ÷ what was to be sent"].reached is False
 
 
