@@ -17,6 +17,7 @@ from pipeline.runtime.gpus import (
 )
 from pipeline.runtime.services import services as started
 from pipeline.runtime.settings import Kafka, Matching, Run, Settings, Vision
+from pipeline.runtime.shard_factory import shard_options
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +92,12 @@ def test_shards_that_search_on_a_gpu_have_room_beside_the_workers(device: str, g
     matching = Matching(index="gpu-flat", shards=2)
     settings = Settings(kafka=Kafka(brokers="kafka:9092"), vision=Vision(device=device), matching=matching)
     plan = run_plan(settings, "run", gpus=gpus)
-    assert plan.shard_options["num_gpus"] == 0.01
+    assert plan.shard_options == shard_options(0.01)
     assert plan.worker_options == ({"num_gpus": worker} if worker else {})
-    assert "num_gpus" not in run_plan(Settings(kafka=Kafka(brokers="kafka:9092")), "run", gpus=gpus).shard_options
+    assert plan.shard_options["num_gpus"] == 0.01
+    plain = run_plan(Settings(kafka=Kafka(brokers="kafka:9092")), "run", gpus=gpus)
+    assert plain.shard_options == shard_options()
+    assert "num_gpus" not in plain.shard_options
 
 
 def test_shards_without_a_gpu_to_search_on_are_never_started() -> None:
