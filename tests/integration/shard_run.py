@@ -113,18 +113,10 @@ class Shards:
         What pads a message of Ray is memory that its sender has freed: up to 63 bytes behind an array. So who sends
         the probes must never have held what the shard's memory is searched for; in float64 they are other bytes.
         """
-        run = self.run
+        sought = gallery(self, shards=1)
 
         def search() -> set[str]:
             probes = (templates / np.linalg.norm(templates, axis=1)[:, None]).astype(np.float32)
-            sought = RayGallery(
-                namespace=run,
-                shards=1,
-                replicas=1,
-                deadline_seconds=10.0,
-                on_shard_loss="wait",
-                telemetry=FakeTelemetry(),
-            )
             found = sought.search(Probes(probes, np.full(len(probes), NOW_NS)), 3)
             return {candidates[0].entry for candidates in found.candidates}
 

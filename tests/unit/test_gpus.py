@@ -93,8 +93,8 @@ def test_shards_that_search_on_a_gpu_have_room_beside_the_workers(device: str, g
     settings = Settings(kafka=Kafka(brokers="kafka:9092"), vision=Vision(device=device), matching=matching)
     plan = run_plan(settings, "run", gpus=gpus)
     assert plan.shard_options == shard_options(0.01)
-    assert plan.worker_options == ({"num_gpus": worker} if worker else {})
     assert plan.shard_options["num_gpus"] == 0.01
+    assert plan.worker_options == ({"num_gpus": worker} if worker else {})
     plain = run_plan(Settings(kafka=Kafka(brokers="kafka:9092")), "run", gpus=gpus)
     assert plain.shard_options == shard_options()
     assert "num_gpus" not in plain.shard_options
