@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.synthetic.compiled import inlined
 from pipeline.synthetic.identities import Shape
 from pipeline.synthetic.looks import Style
 
@@ -71,7 +72,7 @@ def level(e: float, s: Shape) -> tuple[float, float]:
     return y, max(0.0, math.cos(e)) ** s.roundness * half_width(y, s)
 
 
-@njit(cache=True)
+@inlined
 def face_point(a: float, e: float, s: Shape) -> tuple[float, float, float]:
     """Return x, y and z of the smooth head (no features) at azimuth a and elevation e."""
     sine = math.sin(e)
@@ -87,7 +88,7 @@ def face_point(a: float, e: float, s: Shape) -> tuple[float, float, float]:
     return x, y, z
 
 
-@njit(cache=True)
+@inlined
 def relief(x: float, y: float, s: Shape, w: Style) -> float:
     """Forward displacement by brow, sockets, nose, cheeks, mouth and chin at a frontal point."""
     side = abs(x)
@@ -120,7 +121,7 @@ def relief(x: float, y: float, s: Shape, w: Style) -> float:
     return d
 
 
-@njit(cache=True)
+@inlined
 def hair_cover(x: float, y: float, a: float, s: Shape, w: Style, softness: float) -> float:  # noqa: PLR0917  # compiled code is called by position
     """How much hair or cap covers a point of the scalp, 0 … 1; the edge is about `softness` wide."""
     side = abs(x)
@@ -143,7 +144,7 @@ def hair_cover(x: float, y: float, a: float, s: Shape, w: Style, softness: float
     return blend(y, low - 0.4 * softness, low + 0.6 * softness)
 
 
-@njit(cache=True)
+@inlined
 def surface(a: float, e: float, s: Shape, w: Style) -> tuple[float, float, float]:
     """Return the point of the finished head at azimuth a and elevation e."""
     x, y, z = face_point(a, e, s)

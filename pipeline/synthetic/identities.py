@@ -209,7 +209,7 @@ def identity(seed: int) -> Identity:
     traits = {}
     for name in Shape._fields:
         mean, spread = _SPREAD[name]
-        draw = mean + spread * float(np.clip(rng.normal(), -_REACH, _REACH))
+        draw = mean + spread * min(_REACH, max(-_REACH, float(rng.normal())))
         traits[name] = max(0.0, draw) if name in _NEVER_NEGATIVE else draw
     tone = float(rng.uniform(0.0, 9.0))
     moles = np.stack(

@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.synthetic.compiled import inlined
 from pipeline.synthetic.geometry import azimuth, blend, bump, elevation, hair_cover, level
 from pipeline.synthetic.identities import Identity, Shape, skin_colour
 from pipeline.synthetic.looks import Look, Style
@@ -32,7 +33,7 @@ def field(grid: NDArray[np.float64], row: float, column: float) -> float:
     return float(top * (1 - p) + bottom * p)
 
 
-@njit(cache=True)
+@inlined
 def paint_complexion(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64],
     x: float,
@@ -77,7 +78,7 @@ def paint_complexion(  # noqa: PLR0917  # compiled code is called by position
     scale(colour, 1 - shade, 1 - 0.95 * shade, 1 - 0.85 * shade)
 
 
-@njit(cache=True)
+@inlined
 def paint_mouth(colour: NDArray[np.float64], x: float, y: float, s: Shape, lip: NDArray[np.float64]) -> None:
     """Lips with a bow and a dark line between them."""
     side = abs(x) / s.mouth_width
@@ -96,7 +97,7 @@ def paint_mouth(colour: NDArray[np.float64], x: float, y: float, s: Shape, lip: 
     scale(colour, 1 - gap, 1 - gap, 1 - 0.9 * gap)
 
 
-@njit(cache=True)
+@inlined
 def paint_eye(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, s: Shape, w: Style, iris: NDArray[np.float64]
 ) -> None:
@@ -126,7 +127,7 @@ def paint_eye(  # noqa: PLR0917  # compiled code is called by position
     scale(colour, 1 - dark, 1 - dark, 1 - dark)
 
 
-@njit(cache=True)
+@inlined
 def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: NDArray[np.float64], n: float) -> None:  # noqa: PLR0917  # compiled code is called by position
     """The eyebrow on this side."""
     t = (abs(x) - s.eye_spacing + 0.02) / s.brow_length
@@ -140,7 +141,7 @@ def paint_brow(colour: NDArray[np.float64], x: float, y: float, s: Shape, hair: 
     mix(colour, hair, min(1.0, cover * s.brow_density * (0.75 + 0.4 * n)), 0.8)
 
 
-@njit(cache=True)
+@inlined
 def paint_beard(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, a: float, s: Shape, w: Style, hair: NDArray[np.float64], n: float
 ) -> None:
@@ -158,7 +159,7 @@ def paint_beard(  # noqa: PLR0917  # compiled code is called by position
     mix(colour, hair, min(0.95, cover * (0.7 + 0.4 * n)), 0.9)
 
 
-@njit(cache=True)
+@inlined
 def strand_speckle(speckle: NDArray[np.float64], i: int, j: int, w: Style) -> float:
     """The grain of hair at a texel: long down the strand, short across it."""
     across = (j * 2 + int(6 * w.hair_wave * i)) % SPECKLE_SIZE

@@ -3,16 +3,16 @@
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.synthetic.compiled import inlined
 from pipeline.synthetic.geometry import blend
 from pipeline.synthetic.identities import Shape
 from pipeline.synthetic.looks import Style
 from pipeline.synthetic.strokes import FADED_STEEP, mix
 
 
-@njit(cache=True)
+@inlined
 def paint_top(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64],
     y: float,
@@ -33,7 +33,7 @@ def paint_top(  # noqa: PLR0917  # compiled code is called by position
         mix(colour, hair, cover, 0.72 + 0.4 * strand)
 
 
-@njit(cache=True)
+@inlined
 def paint_scarf(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, s: Shape, cloth: NDArray[np.float64], n: float
 ) -> None:
@@ -43,7 +43,7 @@ def paint_scarf(  # noqa: PLR0917  # compiled code is called by position
     mix(colour, cloth, 1 - blend(y, edge - 0.02, edge + 0.02), folds)
 
 
-@njit(cache=True)
+@inlined
 def paint_glasses(  # noqa: PLR0917  # compiled code is called by position
     colour: NDArray[np.float64], x: float, y: float, a: float, s: Shape, w: Style, rim: NDArray[np.float64]
 ) -> None:

@@ -14,7 +14,15 @@ def enrol(embedder: Embedder, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     if not len(crops):
         raise WatchlistError("enrolment needs at least one picture of the person")
-    mean = embedder.embed(crops).mean(axis=0)
+    return merged(embedder.embed(crops))
+
+
+def merged(templates: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return one template float32[d], the normalised mean of those of one person's pictures, float32[V, d].
+
+    Raises WatchlistError if they cancel out.
+    """
+    mean = templates.mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < 1e-3:
         raise WatchlistError("the pictures for an enrolment contradict each other: their templates cancel out")
