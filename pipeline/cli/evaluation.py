@@ -34,6 +34,14 @@ def evaluate(
     gallery: Annotated[
         list[int] | None, typer.Option(metavar="N", help="People in the gallery; several times for several sizes.")
     ] = None,
+    choice_gallery: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="People in the gallery that thresholds are chosen with: as many; fewer, and a threshold for a larger "
+            "gallery follows as if its entries were independent.",
+        ),
+    ] = None,
     searches: Annotated[
         int, typer.Option(metavar="M", help="Non-mated searches to test on; mated ones per face.")
     ] = 3000,
@@ -90,6 +98,7 @@ def evaluate(
         difficulty=difficulty,
         per=per,
         galleries=tuple(gallery or [1000]),
+        choice_gallery=choice_gallery,
         searches=searches,
         choice_searches=choice_searches,
         seed=seed,
@@ -128,10 +137,11 @@ def show(found: "Evaluation", choice_option: str) -> None:
 def _rates(found: "Evaluation", result: "Result") -> "Table":
     from rich.table import Table
 
-    per, pictures = found.options.per, found.options.pictures
+    per = found.options.per
+    pictures = "1 picture" if found.options.pictures == 1 else f"{found.options.pictures} pictures"
     table = Table(
         "target", "threshold (95 %)", "FPIR (95 %)", "TPIR, rank 1 (95 %)",
-        title=f"{result.difficulty}, per {per}, gallery of {result.gallery:,} ({pictures} pictures each)",
+        title=f"{result.difficulty}, per {per}, gallery of {result.gallery:,} ({pictures} each)",
     )  # fmt: skip
     for point in result.operating:
         chosen = point.chosen
@@ -174,6 +184,11 @@ def _notes(result: "Result", choice_option: str) -> list[str]:
         f"{_said(sample.not_acquired)}"
         for kind, sample in (("chosen on", result.choice), ("non-mated", result.non_mated), ("mated", result.mated))
     ]
+    if result.choice_gallery < result.gallery:
+        lines.append(
+            f"chosen with a gallery of {result.choice_gallery:,}, as if parts of that size made up the "
+            f"{result.gallery:,} independently"
+        )
     if wanted is not None and not wanted.supported:
         lines.append(
             f"* {wanted.people:,} people do not support FPIR {wanted.target:g}: {choice_option} {wanted.needed} would; "
@@ -204,5 +219,6 @@ def add_to(app: typer.Typer) -> None:
             "lamppost evaluate --difficulty all --per pass --searches 3000 --out results",
             "lamppost evaluate --target-fpir 1e-4 --gallery 10000 --searches 30000",
             "lamppost evaluate --gallery 1000 --gallery 10000 --gallery 100000 --pictures 2 --difficulty studio",
+            "lamppost evaluate --gallery 1000000 --choice-gallery 100000 --pictures 1 --choice-searches 30000",
         )
     )(evaluate)

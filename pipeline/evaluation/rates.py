@@ -1,5 +1,6 @@
 """FPIR, TPIR, DET curves and the threshold for a target (ISO/IEC 19795-1:2021; NIST FRTE 1:N, NISTIR 8271)."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,10 +33,12 @@ def tpir(searches: Mated, threshold: float, rng: np.random.Generator) -> Rate:
 class Threshold:
     """A threshold for a target FPIR; `low` … `high` is the 95 % interval, where None is beyond all scores.
 
-    `supported` says whether the sample is large enough for the target: 3 ÷ target independent searches.
+    `share` of the searches that it was chosen on may reach it: the target, or less if the target is that of a larger
+    gallery. `supported` says whether the sample is large enough: 3 ÷ share independent searches.
     """
 
     target: float
+    share: float
     value: float
     low: float | None
     high: float | None
@@ -47,36 +50,48 @@ class Threshold:
     @property
     def needed(self) -> int:
         """How many searches of different people the target takes at least."""
-        return int(np.ceil(RULE_OF_THREE / self.target - 1e-9))
+        return int(np.ceil(RULE_OF_THREE / self.share - 1e-9))
 
 
-def threshold_at(searches: NonMated, target: float, rng: np.random.Generator) -> Threshold:
-    """Return the least threshold that at most a share `target` of non-mated searches reaches, with its interval.
+def share_in_part(target: float, times: float) -> float:
+    """Return the FPIR in a part of a gallery `times` as large at which the whole has the FPIR `target`.
 
-    With one search a person the interval lies between order statistics: the number of scores above the true threshold
-    is binomial (David and Nagaraja 2003, section 7.1). Otherwise people are drawn again. Raises ValueError without a
-    search, or unless 0 < target < 1.
+    Each part is searched as if it were independent of the others: the whole stays silent if all of them do.
     """
-    if not len(searches) or not 0.0 < target < 1.0:
-        raise ValueError(f"no threshold follows from {len(searches)} searches for a target of {target}")
+    return target if times == 1.0 else -math.expm1(math.log1p(-target) / times)
+
+
+def threshold_at(searches: NonMated, target: float, rng: np.random.Generator, times: float = 1.0) -> Threshold:
+    """Return the least threshold that gives at most the FPIR `target` by non-mated searches, with its interval.
+
+    The target is that of a gallery `times` as large as the one that was searched (see `share_in_part`). With one search
+    a person the interval lies between order statistics: the number of scores above the true threshold is binomial
+    (David and Nagaraja 2003, section 7.1). Otherwise people are drawn again. Raises ValueError without a search, unless
+    0 < target < 1, or for a smaller gallery.
+    """
+    if not len(searches) or not 0.0 < target < 1.0 or times < 1.0:
+        raise ValueError(
+            f"no threshold follows from {len(searches)} searches for a target of {target} in {times} times the gallery"
+        )
+    share = share_in_part(target, times)
     order = np.argsort(-searches.best, kind="stable")
     ordered, count = searches.best[order], len(searches)
     _, person = np.unique(searches.person, return_inverse=True)
     people = int(person.max()) + 1
-    value = above(ordered, int(target * count + 1e-9))
+    value = above(ordered, int(share * count + 1e-9))
     low: float | None
     high: float | None
     if people == count:
-        fewest, most = binomial_range(count, target)
+        fewest, most = binomial_range(count, share)
         low = _finite(float(ordered[most])) if most < count else None
         high = _finite(float(ordered[fewest - 1])) if fewest > 0 else None
         method = "order statistics"
     else:
-        values = _resampled(ordered, person[order], people, target, rng)
+        values = _resampled(ordered, person[order], people, share, rng)
         low, high = (float(end) for end in np.percentile(values, [2.5, 97.5]))
-        high = high if target * people >= RULE_OF_THREE else None
+        high = high if share * people >= RULE_OF_THREE else None
         method = "bootstrap over people"
-    return Threshold(target, value, low, high, count, people, method, people * target >= RULE_OF_THREE - 1e-9)
+    return Threshold(target, share, value, low, high, count, people, method, people * share >= RULE_OF_THREE - 1e-9)
 
 
 def above(ordered: NDArray[np.float32], allowed: int) -> float:
@@ -91,14 +106,14 @@ def _finite(value: float) -> float | None:
 
 
 def _resampled(
-    ordered: NDArray[np.float32], person: NDArray[np.int64], people: int, target: float, rng: np.random.Generator
+    ordered: NDArray[np.float32], person: NDArray[np.int64], people: int, share: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the thresholds of samples in which whole people are drawn again, float64[REPLICATES]."""
     out = np.empty(REPLICATES)
     for replicate in range(REPLICATES):
         weights = np.bincount(rng.integers(people, size=people), minlength=people)[person]
         reached = np.cumsum(weights)
-        allowed = int(target * reached[-1] + 1e-9)
+        allowed = int(share * reached[-1] + 1e-9)
         out[replicate] = above(ordered, int(np.searchsorted(reached, allowed, side="right")))
     return out
 

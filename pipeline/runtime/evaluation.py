@@ -48,13 +48,15 @@ ALL: Final = "all"
 class Plan(NamedTuple):
     """What to evaluate; `pictures` None takes 6 a person, or 2 if a gallery has more than 10,000.
 
-    `choice_searches` None takes as many searches to choose the threshold on as to test it on.
+    `choice_searches` None takes as many searches to choose the threshold on as to test it on, and `choice_gallery` None
+    as many entries.
     """
 
     out: Path
     difficulty: str = "street"
     per: str = "face"
     galleries: tuple[int, ...] = (1000,)
+    choice_gallery: int | None = None
     searches: int = 3000
     choice_searches: int | None = None
     seed: int = 0
@@ -84,7 +86,7 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
         number = ValidationGroups.CHOICE_GALLERY + plan.seed
         entries = _gallery(Population.VALIDATION, number, options, workers, progress)
         chosen = {
-            (name, size): search_non_mated(trial.choice, entries[:size])
+            (name, size): search_non_mated(trial.choice, entries[:size])  # a larger size has all entries
             for name, trial in trials.items()
             for size in options.galleries
         }
@@ -97,7 +99,7 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
         searched = search_all(trials[name], entries[:size], plan.seed, plan.shuffle_labels)
         results.append(
             assess(
-                Case(name, size, trials[name], choice, searched),
+                Case(name, size, min(size, options.choice_gallery), trials[name], choice, searched),
                 options.target_fpir,
                 load_manifest(plan.weights).operating_point.threshold,
                 np.random.default_rng([plan.seed, size]),
@@ -140,6 +142,9 @@ def resolved(plan: Plan) -> Options:
     galleries = tuple(sorted(set(plan.galleries)))
     if not galleries or galleries[0] < SMALLEST or galleries[-1] > GROUP_SIZE:
         raise SettingsError(f"--gallery is {list(plan.galleries)}: use sizes from {SMALLEST} to {GROUP_SIZE}")
+    choice_gallery = galleries[-1] if plan.choice_gallery is None else plan.choice_gallery
+    if not SMALLEST <= choice_gallery <= galleries[-1]:
+        raise SettingsError(f"--choice-gallery is {choice_gallery}: use {SMALLEST} to {galleries[-1]}, the --gallery")
     most = GROUP_SIZE if plan.per == "face" else galleries[0] * GROUP_SIZE
     if not 1 <= plan.searches <= most:
         raise SettingsError(f"--searches is {plan.searches}: use 1 to {most}")
@@ -160,6 +165,7 @@ def resolved(plan: Plan) -> Options:
         difficulties=names,
         per=plan.per,
         galleries=galleries,
+        choice_gallery=choice_gallery,
         searches=plan.searches,
         choice_searches=choice_searches,
         target_fpir=plan.target_fpir,
@@ -188,9 +194,12 @@ def _trial(name: str, options: Options, seed: int, workers: Workers, progress: P
 def _gallery(
     population: Population, number: int, options: Options, workers: Workers, progress: Progress
 ) -> NDArray[np.float32]:
-    kind = "gallery, to choose on" if population is Population.VALIDATION else "gallery, tested"
+    if population is Population.VALIDATION:
+        kind, size = "gallery, to choose on", options.choice_gallery
+    else:
+        kind, size = "gallery, tested", options.galleries[-1]
     return gallery(
-        population, number, options.galleries[-1], options.pictures, workers=workers, progress=partial(progress, kind),
+        population, number, size, options.pictures, workers=workers, progress=partial(progress, kind),
         weights=_folder(options),
     )  # fmt: skip
 

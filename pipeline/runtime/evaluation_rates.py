@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.cohorts import by_cohort, differentials
 from pipeline.evaluation.exact import search
 from pipeline.evaluation.rate import RULE_OF_THREE, rate_of
-from pipeline.evaluation.rates import det, fpir, threshold_at, tpir
+from pipeline.evaluation.rates import det, fpir, share_in_part, threshold_at, tpir
 from pipeline.evaluation.searches import Mated, NonMated
 from pipeline.runtime.evaluation_probes import Trial
 from pipeline.runtime.evaluation_results import DetPoint, Operating, Result, Sample
@@ -35,6 +35,7 @@ class Case(NamedTuple):
 
     difficulty: str
     gallery: int
+    choice_gallery: int
     trial: Trial
     choice: NonMated
     searched: Searched
@@ -86,9 +87,18 @@ def assess(case: Case, target: float, shipped: float, rng: np.random.Generator) 
     """Return the figures of one difficulty with one gallery, searches brought together by pass."""
     choice, tested = case.choice.per_pass(), case.searched.non_mated.per_pass()
     mated = case.searched.mated.per_pass()
-    least = RULE_OF_THREE / min(len(choice), len(tested))
-    targets = [target, *(each for each in TARGETS if each >= least and not np.isclose(each, target))]
-    thresholds = [threshold_at(choice, each, rng) for each in targets]
+    times = case.gallery / case.choice_gallery
+    targets = [
+        target,
+        *(
+            each
+            for each in TARGETS
+            if each * len(tested) >= RULE_OF_THREE
+            and share_in_part(each, times) * len(choice) >= RULE_OF_THREE
+            and not np.isclose(each, target)
+        ),
+    ]
+    thresholds = [threshold_at(choice, each, rng, times) for each in targets]
     operating = [
         Operating(
             threshold=each.value, chosen=each, fpir=fpir(tested, each.value, rng), tpir=tpir(mated, each.value, rng)
@@ -111,6 +121,7 @@ def assess(case: Case, target: float, shipped: float, rng: np.random.Generator) 
     return Result(
         difficulty=case.difficulty,
         gallery=case.gallery,
+        choice_gallery=case.choice_gallery,
         choice=_sample(choice, case.choice, rng),
         non_mated=_sample(tested, case.searched.non_mated, rng),
         mated=_sample(mated, case.searched.mated, rng),

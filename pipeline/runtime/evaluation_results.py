@@ -36,6 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     difficulties: tuple[str, ...]
     per: str
     galleries: tuple[int, ...]
+    choice_gallery: int
+    """Entries that thresholds are chosen with, or as many as are tested with if those are fewer."""
     searches: int
     choice_searches: int
     target_fpir: float
@@ -81,6 +83,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     difficulty: str
     gallery: int
+    choice_gallery: int
+    """Entries that thresholds were chosen with."""
     choice: Sample
     """Non-mated searches that thresholds were chosen on."""
     non_mated: Sample
@@ -134,6 +138,7 @@ def rate_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
                         "difficulty": result.difficulty,
                         "per": evaluation.options.per,
                         "gallery": result.gallery,
+                        "choice_gallery": result.choice_gallery,
                         "target_fpir": "shipped" if chosen is None else chosen.target,
                         "threshold": point.threshold,
                         "threshold_low": None if chosen is None else chosen.low,

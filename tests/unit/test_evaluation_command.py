@@ -44,7 +44,7 @@ def test_it_prints_rates_with_intervals_and_where_the_files_are(
     )  # fmt: skip
     seen = capsys.readouterr().out
     assert code == 0
-    assert "street, per pass, gallery of 6 (1 pictures each)" in seen
+    assert "street, per pass, gallery of 6 (1 picture each)" in seen
     assert "do not support FPIR 0.001: --searches 3000 would" in seen
     assert "shipped" in seen
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -72,6 +72,24 @@ def test_the_option_that_the_choice_is_short_of_is_named(
     )  # fmt: skip
     assert code == 0
     assert f"do not support FPIR 0.5: {option} 6 would" in capsys.readouterr().out
+
+
+def test_a_threshold_that_follows_from_a_smaller_gallery_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Under the table of the larger gallery alone, with the searches that it would take."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    code = run(
+        monkeypatch, "--difficulty", "studio", "--gallery", "2", "--gallery", "4", "--choice-gallery", "2",
+        "--searches", "4", "--pictures", "1", "--processes", "1", "--target-fpir", "0.75",
+        "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    seen = capsys.readouterr().out
+    assert code == 0
+    assert seen.count("chosen with a gallery of") == 1
+    assert "chosen with a gallery of 2, as if parts of that size made up the 4 independently" in seen
+    assert "do not support FPIR 0.75: --searches 6 would" in seen  # half of the searches may reach it in either part
 
 
 def test_a_plan_supports_its_target_unless_told_otherwise(tmp_path: Path) -> None:

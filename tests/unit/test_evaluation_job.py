@@ -154,6 +154,8 @@ def test_shuffled_labels_fall_to_chance(
         ({"per": "frame"}, "--per"),
         ({"galleries": (1,)}, "--gallery"),
         ({"galleries": (1 << 21,)}, "--gallery"),
+        ({"choice_gallery": 1}, "--choice-gallery"),
+        ({"galleries": (50, 100), "choice_gallery": 101}, "--choice-gallery"),
         ({"searches": 0}, "--searches"),
         ({"choice_searches": 0}, "--choice-searches"),
         ({"precision": "fp16"}, "--precision"),
@@ -178,6 +180,31 @@ def test_the_choice_may_have_other_searches_than_the_test(
     found = evaluate(Plan(out=tmp_path, seed=11, precision="bf16", **few), lambda stage, done, total: None)  # type: ignore[arg-type]  # one of each kind
     assert {(each.choice.searches, each.non_mated.searches) for each in found.results} == {(30, 10)}
     assert found.options.precision == "bf16"
+
+
+def test_the_choice_may_have_a_smaller_gallery_than_the_test(
+    small: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its searches are those in the smaller one, of which so many may reach the threshold as one half's share is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    plan = Plan(out=tmp_path, seed=11, choice_gallery=12, **SMALL)  # type: ignore[arg-type]  # one of each kind
+    halved, whole = evaluate(plan, lambda stage, done, total: None).results
+    assert (halved, whole.gallery, whole.choice_gallery) == (small.found.results[0], GALLERY, 12)
+    with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
+        choice = scores[f"studio_{GALLERY}_choice_best"]
+        np.testing.assert_array_equal(choice, small.scores["studio_12_choice_best"])
+        np.testing.assert_array_equal(
+            scores[f"studio_{GALLERY}_nonmated_best"], small.scores[f"studio_{GALLERY}_nonmated_best"]
+        )
+    allowed = int((1 - 0.9**0.5) * SEARCHES)
+    assert whole.operating[0].threshold == np.nextafter(np.sort(choice)[::-1][allowed], np.float32(np.inf))
+
+
+def test_a_choice_has_as_large_a_gallery_unless_told(tmp_path: Path) -> None:
+    """The largest that is tested."""
+    plan = Plan(out=tmp_path, galleries=(10, 1000, 100))
+    assert resolved(plan).choice_gallery == 1000
+    assert resolved(plan._replace(choice_gallery=100)).choice_gallery == 100
 
 
 def test_large_galleries_are_made_of_fewer_pictures_unless_told(tmp_path: Path) -> None:

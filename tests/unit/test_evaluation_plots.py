@@ -18,13 +18,14 @@ def evaluation(false: int, missed: int, *points: DetPoint) -> Evaluation:
     sample = Sample(searches=3000, people=3000, frames=3000, not_acquired=rate_of(happened < 0, person, rng))
     point = Operating(
         threshold=0.6,
-        chosen=Threshold(1e-3, 0.6, 0.5, None, 3000, 3000, "order statistics", supported=True),
+        chosen=Threshold(1e-3, 1e-3, 0.6, 0.5, None, 3000, 3000, "order statistics", supported=True),
         fpir=rate_of(happened < false, person, rng),
         tpir=rate_of(happened >= missed, person % 200, rng),
     )
     result = Result(
         difficulty="street",
         gallery=200,
+        choice_gallery=200,
         choice=sample,
         non_mated=sample,
         mated=msgspec.structs.replace(sample, people=200),
@@ -52,6 +53,7 @@ def evaluation(false: int, missed: int, *points: DetPoint) -> Evaluation:
             difficulties=("street",),
             per="pass",
             galleries=(200,),
+            choice_gallery=200,
             searches=3000,
             choice_searches=3000,
             target_fpir=1e-3,

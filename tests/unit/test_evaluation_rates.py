@@ -185,6 +185,29 @@ def test_a_sample_too_small_for_its_target_says_so() -> None:
     assert threshold.value > 0.999
 
 
+def test_a_threshold_for_a_larger_gallery_is_that_of_its_independent_parts() -> None:
+    """Best scores of ten parts; chosen on those of one, the whole has the target within what the interval allows."""
+    draw = np.random.default_rng(4)
+    threshold = threshold_at(strangers(*draw.random(3000)), 0.1, draw, times=10)
+    assert threshold.low is not None and threshold.high is not None
+    assert threshold.share == pytest.approx(1 - 0.9**0.1)
+    whole = draw.random((50_000, 10)).max(axis=1)
+    assert (whole >= threshold.high).mean() < 0.1 < (whole >= threshold.low).mean()
+    assert (whole >= threshold.value).mean() == pytest.approx(0.1, rel=0.4)
+    assert threshold.needed == 286
+
+
+def test_what_a_larger_gallery_asks_of_the_sample_is_what_its_part_does() -> None:
+    """A tenth of the target takes ten times the searches; the interval by bootstrap has no upper end then, either."""
+    scores = np.linspace(0.0, 0.999, 1000)
+    whole, part = (threshold_at(strangers(*scores), 0.01, rng(), times) for times in (1.0, 10.0))
+    assert (whole.supported, whole.needed, whole.share) == (True, 300, 0.01)
+    assert (part.supported, part.needed, part.target) == (False, 2986, 0.01)
+    assert part.value > whole.value
+    assert threshold_at(strangers(*scores, people=500), 0.01, rng()).high is not None
+    assert threshold_at(strangers(*scores, people=500), 0.01, rng(), 10.0).high is None
+
+
 def test_searches_of_few_people_have_their_threshold_by_bootstrap() -> None:
     """The number of people, not of searches, decides what is supported."""
     threshold = threshold_at(strangers(*np.linspace(0.0, 0.999, 1000), people=50), 0.01, rng())
@@ -197,11 +220,11 @@ def test_faces_that_were_not_found_never_set_the_threshold() -> None:
     assert threshold_at(strangers(0.4, -np.inf, -np.inf, -np.inf), 0.5, rng()).value == LOWEST
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0, -0.1])
-def test_impossible_targets_are_refused(target: float) -> None:
-    """A target is a share."""
+@pytest.mark.parametrize(("target", "times"), [(0.0, 1.0), (1.0, 1.0), (-0.1, 1.0), (0.1, 0.5)])
+def test_impossible_targets_are_refused(target: float, times: float) -> None:
+    """A target is a share, and nothing is chosen with a larger gallery than it is for."""
     with pytest.raises(ValueError, match="threshold"):
-        threshold_at(strangers(0.1, 0.2), target, rng())
+        threshold_at(strangers(0.1, 0.2), target, rng(), times)
 
 
 def test_a_det_curve_is_what_its_thresholds_give() -> None:
