@@ -104,6 +104,7 @@ def test_the_networks_are_those_that_are_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The option goes before the setting, in the environment or a file, as with every other command."""
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "lamppost.toml"
     file.write_text('[vision]\nweights = "/in-the-file"\n')
     assert run(monkeypatch, "--settings", str(file)) == 7
