@@ -19,12 +19,19 @@ Method = Literal[
 
 RULE_OF_THREE: Final = 3.0
 """With no event in n independent trials the rate is below 3/n with 95 % confidence (Hanley and Lippman-Hand 1983)."""
+SLACK: Final = 1e-9
+"""3e-4 · 10,000 is 3 as well, though not in binary."""
 FEWEST: Final = 30
 """The rule of three holds from about so many on."""
 FEWEST_EVENTS: Final = 3
 """A rate of fewer events is never given without their count, and no point of a curve, which has no interval."""
 FEWEST_DIFFERING: Final = 10
 """A bootstrap has its coverage from about so many people on who had the event, and who did not have it throughout."""
+
+
+def supports(people: int, share: float) -> bool:
+    """Return whether searches of so many people can show that a share of them, or less, has the event."""
+    return people * share >= RULE_OF_THREE - SLACK
 
 
 @dataclass(frozen=True, slots=True)

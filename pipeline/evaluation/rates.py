@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.intervals import binomial_range
-from pipeline.evaluation.rate import FEWEST_EVENTS, RULE_OF_THREE, Rate, rate_of
+from pipeline.evaluation.rate import FEWEST_EVENTS, RULE_OF_THREE, SLACK, Rate, rate_of, supports
 from pipeline.evaluation.searches import Mated, NonMated
 
 LOWEST: Final = -1.0
@@ -50,13 +50,15 @@ class Threshold:
     @property
     def needed(self) -> int:
         """How many searches of different people the target takes at least."""
-        return int(np.ceil(RULE_OF_THREE / self.share - 1e-9))
+        return int(np.ceil(RULE_OF_THREE / self.share - SLACK))
 
 
 def share_in_part(target: float, times: float) -> float:
     """Return the FPIR in a part of a gallery `times` as large at which the whole has the FPIR `target`.
 
-    Each part is searched as if it were independent of the others: the whole stays silent if all of them do.
+    The whole stays silent if all parts do, which are taken to be independent. If some people are like many others, more
+    often find somebody in several parts, and the whole has a lower FPIR (Jensen's inequality); if some entries attract
+    many people, galleries that have them have a higher one.
     """
     return target if times == 1.0 else -math.expm1(math.log1p(-target) / times)
 
@@ -78,7 +80,7 @@ def threshold_at(searches: NonMated, target: float, rng: np.random.Generator, ti
     ordered, count = searches.best[order], len(searches)
     _, person = np.unique(searches.person, return_inverse=True)
     people = int(person.max()) + 1
-    value = above(ordered, int(share * count + 1e-9))
+    value = above(ordered, int(share * count + SLACK))
     low: float | None
     high: float | None
     if people == count:
@@ -89,9 +91,9 @@ def threshold_at(searches: NonMated, target: float, rng: np.random.Generator, ti
     else:
         values = _resampled(ordered, person[order], people, share, rng)
         low, high = (float(end) for end in np.percentile(values, [2.5, 97.5]))
-        high = high if share * people >= RULE_OF_THREE else None
+        high = high if supports(people, share) else None
         method = "bootstrap over people"
-    return Threshold(target, share, value, low, high, count, people, method, people * share >= RULE_OF_THREE - 1e-9)
+    return Threshold(target, share, value, low, high, count, people, method, supports(people, share))
 
 
 def above(ordered: NDArray[np.float32], allowed: int) -> float:
@@ -113,7 +115,7 @@ def _resampled(
     for replicate in range(REPLICATES):
         weights = np.bincount(rng.integers(people, size=people), minlength=people)[person]
         reached = np.cumsum(weights)
-        allowed = int(share * reached[-1] + 1e-9)
+        allowed = int(share * reached[-1] + SLACK)
         out[replicate] = above(ordered, int(np.searchsorted(reached, allowed, side="right")))
     return out
 

@@ -86,27 +86,29 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
         number = ValidationGroups.CHOICE_GALLERY + plan.seed
         entries = _gallery(Population.VALIDATION, number, options, workers, progress)
         chosen = {
-            (name, size): search_non_mated(trial.choice, entries[:size])  # a larger size has all entries
+            (name, size): search_non_mated(trial.choice, entries[:size])
             for name, trial in trials.items()
-            for size in options.galleries
+            for size in {options.choice_entries(each) for each in options.galleries}
         }
         del entries
         entries = _gallery(Population.WATCHLIST, plan.seed, options, workers, progress)
     results: list[Result] = []
     scores: dict[str, NDArray[Any]] = {}
-    for (name, size), choice in chosen.items():
-        progress("searches", len(results), len(chosen))
+    cases = [(name, size) for name in trials for size in options.galleries]
+    for name, size in cases:
+        progress("searches", len(results), len(cases))
+        choice = chosen[name, options.choice_entries(size)]
         searched = search_all(trials[name], entries[:size], plan.seed, plan.shuffle_labels)
         results.append(
             assess(
-                Case(name, size, min(size, options.choice_gallery), trials[name], choice, searched),
+                Case(name, size, options.choice_entries(size), trials[name], choice, searched),
                 options.target_fpir,
                 load_manifest(plan.weights).operating_point.threshold,
                 np.random.default_rng([plan.seed, size]),
             )
         )
         scores |= columns(f"{name}_{size}", choice, searched)
-    progress("searches", len(results), len(chosen))
+    progress("searches", len(results), len(cases))
     evaluation = Evaluation(
         schema_version=SCHEMA_VERSION,
         provenance=_provenance(plan),

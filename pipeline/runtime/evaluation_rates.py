@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.cohorts import by_cohort, differentials
 from pipeline.evaluation.exact import search
-from pipeline.evaluation.rate import RULE_OF_THREE, rate_of
+from pipeline.evaluation.rate import rate_of, supports
 from pipeline.evaluation.rates import det, fpir, share_in_part, threshold_at, tpir
 from pipeline.evaluation.searches import Mated, NonMated
 from pipeline.runtime.evaluation_probes import Trial
@@ -17,7 +17,7 @@ from pipeline.synthetic.seeds import Population, group
 from pipeline.vision.probing import Probes
 
 TARGETS: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-"""FPIR that are tabulated beside the wanted one, as far as the sample supports them."""
+"""FPIR that are tabulated beside the wanted one, as far as both samples support them."""
 ABSENT: Final = np.float32(-np.inf)
 
 
@@ -36,6 +36,7 @@ class Case(NamedTuple):
     difficulty: str
     gallery: int
     choice_gallery: int
+    """Entries that `choice` was searched in."""
     trial: Trial
     choice: NonMated
     searched: Searched
@@ -83,21 +84,24 @@ def _numbered(people: NDArray[np.int64]) -> NDArray[np.int64]:
     return numbers
 
 
+def tabulated(wanted: float, choosing: int, testing: int, times: float) -> tuple[float, ...]:
+    """Return the wanted FPIR and the others that so many people support, whom thresholds are chosen and tested on.
+
+    The gallery of the test is so many `times` as large as that of the choice.
+    """
+    return wanted, *(
+        each
+        for each in TARGETS
+        if supports(testing, each) and supports(choosing, share_in_part(each, times)) and not np.isclose(each, wanted)
+    )
+
+
 def assess(case: Case, target: float, shipped: float, rng: np.random.Generator) -> Result:
     """Return the figures of one difficulty with one gallery, searches brought together by pass."""
     choice, tested = case.choice.per_pass(), case.searched.non_mated.per_pass()
     mated = case.searched.mated.per_pass()
     times = case.gallery / case.choice_gallery
-    targets = [
-        target,
-        *(
-            each
-            for each in TARGETS
-            if each * len(tested) >= RULE_OF_THREE
-            and share_in_part(each, times) * len(choice) >= RULE_OF_THREE
-            and not np.isclose(each, target)
-        ),
-    ]
+    targets = tabulated(target, len(np.unique(choice.person)), len(np.unique(tested.person)), times)
     thresholds = [threshold_at(choice, each, rng, times) for each in targets]
     operating = [
         Operating(

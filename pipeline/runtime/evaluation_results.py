@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     per: str
     galleries: tuple[int, ...]
     choice_gallery: int
-    """Entries that thresholds are chosen with, or as many as are tested with if those are fewer."""
+    """The most entries that thresholds are chosen with."""
     searches: int
     choice_searches: int
     target_fpir: float
@@ -48,6 +48,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     weights: str | None
     """Folder of the networks; None: the shipped ones."""
     shuffle_labels: bool
+
+    def choice_entries(self, size: int) -> int:
+        """Return how many entries thresholds for a gallery of a size are chosen with."""
+        return min(size, self.choice_gallery)
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +142,9 @@ def rate_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
                         "difficulty": result.difficulty,
                         "per": evaluation.options.per,
                         "gallery": result.gallery,
-                        "choice_gallery": result.choice_gallery,
                         "target_fpir": "shipped" if chosen is None else chosen.target,
+                        "choice_gallery": None if chosen is None else result.choice_gallery,
+                        "choice_share": None if chosen is None else chosen.share,
                         "threshold": point.threshold,
                         "threshold_low": None if chosen is None else chosen.low,
                         "threshold_high": None if chosen is None else chosen.high,

@@ -21,6 +21,7 @@ from pipeline.synthetic.faces import enrolment_views
 from pipeline.synthetic.identities import identity
 from pipeline.synthetic.passes import StreetSpec
 from pipeline.vision.child_process import end_with_parent
+from pipeline.vision.embedder import CHUNK
 from pipeline.vision.enrolment import merged
 from pipeline.vision.eyes import Eyes, load_eyes
 from pipeline.vision.forward import Precision
@@ -137,9 +138,13 @@ class StreetTask(NamedTuple):
 def enrol_people(task: EnrolmentTask) -> NDArray[np.float32]:
     """Return the templates of people, float32[P, d], in fp32 as watchlists are made, whatever the probes are in."""
     embedder = _eyes("fp32", task.weights).embedder
-    crops = np.concatenate([enrolment_views(identity(person), task.pictures) for person in task.people])
-    templates = embedder.embed(crops)  # of everybody at once: in batches of one or two a crop takes longer
-    return np.stack([merged(each) for each in np.split(templates, len(task.people))])
+    templates = []
+    together = max(1, CHUNK // task.pictures)  # people: in batches of one or two a crop takes longer
+    for first in range(0, len(task.people), together):
+        people = task.people[first : first + together]
+        crops = np.concatenate([enrolment_views(identity(person), task.pictures) for person in people])
+        templates += [merged(each) for each in np.split(embedder.embed(crops), len(people))]
+    return np.stack(templates)
 
 
 def look_at_faces(task: FacesTask) -> Probes:

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.evaluation.rate import Rate, percent, rate_of
+from pipeline.evaluation.rate import Rate, percent, rate_of, supports
 from pipeline.evaluation.rates import LOWEST, det, fpir, threshold_at, tpir
 from pipeline.evaluation.searches import Mated, NonMated
+from pipeline.runtime.evaluation_rates import tabulated
 
 
 def rng() -> np.random.Generator:
@@ -194,7 +195,34 @@ def test_a_threshold_for_a_larger_gallery_is_that_of_its_independent_parts() -> 
     whole = draw.random((50_000, 10)).max(axis=1)
     assert (whole >= threshold.high).mean() < 0.1 < (whole >= threshold.low).mean()
     assert (whole >= threshold.value).mean() == pytest.approx(0.1, rel=0.4)
-    assert threshold.needed == 286
+    assert threshold.needed == 287
+
+
+def test_people_who_are_like_many_make_the_threshold_of_parts_a_strict_one() -> None:
+    """Who is like somebody in one part is so more often in another: as many matches are of fewer people."""
+    draw = np.random.default_rng(6)
+    likeness = draw.normal(0.0, 1.0, 40_000)
+    threshold = threshold_at(strangers(*(likeness[:20_000] + 0.3 * draw.gumbel(size=20_000))), 0.1, draw, times=10)
+    whole = likeness[20_000:] + 0.3 * draw.gumbel(size=(10, 20_000)).max(axis=0)
+    assert 0.02 < (whole >= threshold.value).mean() < 0.06
+
+
+def test_a_target_that_is_just_supported_is_so_in_binary_too() -> None:
+    """Ten thousand people support three in ten thousand."""
+    assert 3e-4 * 10_000 < 3.0
+    assert supports(10_000, 3e-4)
+    assert not supports(9_999, 3e-4)
+    threshold = threshold_at(strangers(*np.linspace(0.0, 0.9999, 20_000), people=10_000), 3e-4, rng())
+    assert threshold.supported
+    assert threshold.high is not None
+
+
+def test_targets_are_tabulated_as_far_as_both_samples_support_them() -> None:
+    """A tenth of the gallery to choose with takes ten times the people there, and none more to test on."""
+    assert tabulated(1e-3, 10_000, 10_000, 1.0) == (1e-3, 1e-1, 3e-2, 1e-2, 3e-3, 3e-4)
+    assert tabulated(0.05, 3_000, 1_000, 10.0) == (0.05, 1e-1, 3e-2, 1e-2)
+    assert tabulated(0.05, 2_900, 1_000, 10.0) == (0.05, 1e-1, 3e-2)
+    assert tabulated(1e-4, 40, 10_000, 1.0) == (1e-4, 1e-1)
 
 
 def test_what_a_larger_gallery_asks_of_the_sample_is_what_its_part_does() -> None:
@@ -202,7 +230,7 @@ def test_what_a_larger_gallery_asks_of_the_sample_is_what_its_part_does() -> Non
     scores = np.linspace(0.0, 0.999, 1000)
     whole, part = (threshold_at(strangers(*scores), 0.01, rng(), times) for times in (1.0, 10.0))
     assert (whole.supported, whole.needed, whole.share) == (True, 300, 0.01)
-    assert (part.supported, part.needed, part.target) == (False, 2986, 0.01)
+    assert (part.supported, part.needed, part.target) == (False, 2987, 0.01)
     assert part.value > whole.value
     assert threshold_at(strangers(*scores, people=500), 0.01, rng()).high is not None
     assert threshold_at(strangers(*scores, people=500), 0.01, rng(), 10.0).high is None
