@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 from pipeline.matching.selection import CHUNK_ROWS, Templates
 
 FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 SHIFT: Final = np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def digests(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """A number uint64[N] of each of rows uint32[N,d]: of equal ones the same, of two others the same once in 2^64."""
     found = np.empty(len(rows), np.uint64)

@@ -1,11 +1,12 @@
 """Scores of pairs of a probe and a row: float64 inner products rounded to float32, which order the candidates."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 
-@njit(cache=True, nogil=True)
+
+@compiled(nogil=True)
 def inner_products(
     probes: NDArray[np.float32], rows: NDArray[np.float32], numbers: NDArray[np.int64]
 ) -> NDArray[np.float32]:

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 from pipeline.matching.microkernel import LANES, ROWS, lowest_bit, multiply_tile
 
 BLOCK_BYTES: Final = 131_072
@@ -19,7 +19,7 @@ THREAD_ROWS: Final = 16_384
 """Rows of one thread, at least: below, to start it takes a noticeable part of what it saves."""
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _insert(products: NDArray[np.float32], numbers: NDArray[np.int64], product: np.float32, number: int) -> None:
     """Put a row into its place among the k best, behind its equals; the last one falls out."""
     place = len(products) - 1
@@ -31,7 +31,7 @@ def _insert(products: NDArray[np.float32], numbers: NDArray[np.int64], product: 
     numbers[place] = number
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _search(
     rows: NDArray[np.float32],
     panels: NDArray[np.float32],
@@ -58,7 +58,7 @@ def _search(
                             floors[probe] = products[probe, -1]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _multiply(
     rows: NDArray[np.float32], panels: NDArray[np.float32], floors: NDArray[np.float32], products: NDArray[np.float32]
 ) -> None:

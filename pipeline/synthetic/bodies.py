@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pipeline.compiled import compiled
 
 SHOULDER_DROP: Final = 2.15
 """Head units from the head's origin down to the shoulders."""
@@ -38,7 +39,7 @@ def clothes(rng: np.random.Generator) -> Clothes:
     )
 
 
-@njit(cache=True)
+@compiled()
 def draw_capsule(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     x0: float,
@@ -77,7 +78,7 @@ def draw_capsule(  # noqa: PLR0917  # compiled code is called by position
                 image[i, j, c] = int(cover * value + (1.0 - cover) * image[i, j, c])
 
 
-@njit(cache=True)
+@compiled()
 def draw_limbs(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     x: float,
@@ -138,7 +139,7 @@ def draw_body(
                wear.stripes, light)  # fmt: skip
 
 
-@njit(cache=True)
+@compiled()
 def draw_hand(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     x: float,

@@ -7,10 +7,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.synthetic.compiled import inlined
+from pipeline.compiled import compiled, inlined
 from pipeline.synthetic.identities import Shape
 from pipeline.synthetic.looks import Style
 
@@ -26,33 +25,33 @@ VERTICES: Final = HEAD_VERTICES + 2 * EAR_VERTICES + NECK_ROWS * (NECK_COLUMNS +
 NOSE_START_Y: Final = 0.08
 
 
-@njit(cache=True)
+@compiled()
 def azimuth(t: float) -> float:
     """Map -1 … 1 to -π … π, denser at the front."""
     return float(math.pi * t * (0.5 + 0.5 * abs(t) ** 1.5))
 
 
-@njit(cache=True)
+@compiled()
 def elevation(t: float) -> float:
     """Map 0 … 1 to π/2 … -π/2."""
     return math.pi * (0.5 - t)
 
 
-@njit(cache=True)
+@compiled()
 def bump(x: float, y: float, width: float, height: float) -> float:
     """Gaussian of two widths; 0 where it is below 1e-4."""
     square = (x * x) / (width * width) + (y * y) / (height * height)
     return math.exp(-square) if square < 9.2 else 0.0
 
 
-@njit(cache=True)
+@compiled()
 def blend(value: float, low: float, high: float) -> float:
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = min(1.0, max(0.0, (value - low) / (high - low)))
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True)
+@compiled()
 def half_width(y: float, s: Shape) -> float:
     """Half the width of the head before rounding, at height y."""
     if y > 0.35:
@@ -64,7 +63,7 @@ def half_width(y: float, s: Shape) -> float:
     return s.chin_width + (s.jaw_width - s.chin_width) * blend(y, -1.25, -0.8)
 
 
-@njit(cache=True)
+@compiled()
 def level(e: float, s: Shape) -> tuple[float, float]:
     """Return the height of the smooth head at elevation e, and half its width there."""
     sine = math.sin(e)
@@ -169,7 +168,7 @@ def surface(a: float, e: float, s: Shape, w: Style) -> tuple[float, float, float
     return x, y, z
 
 
-@njit(cache=True)
+@compiled()
 def place_ears(out: NDArray[np.float32], s: Shape, w: Style) -> None:
     """Write the vertices of both ears; under a headscarf they lie inside the head."""
     root = 0.93 if w.headscarf == 0 else 0.4
@@ -189,7 +188,7 @@ def place_ears(out: NDArray[np.float32], s: Shape, w: Style) -> None:
                 out[index, 2] = -0.02 + across * 0.19 * edge * (1.0 + 0.3 * up)
 
 
-@njit(cache=True)
+@compiled()
 def place_neck(out: NDArray[np.float32], s: Shape) -> None:
     """Write the vertices of the neck."""
     start = HEAD_VERTICES + 2 * EAR_VERTICES
@@ -203,7 +202,7 @@ def place_neck(out: NDArray[np.float32], s: Shape) -> None:
             out[index, 2] = -0.22 + radius * math.cos(a)
 
 
-@njit(cache=True)
+@compiled()
 def head_vertices(s: Shape, w: Style) -> NDArray[np.float32]:
     """Return the mesh of a head, float32[VERTICES, 3] in head units."""
     out = np.empty((VERTICES, 3), np.float32)
@@ -219,7 +218,7 @@ def head_vertices(s: Shape, w: Style) -> NDArray[np.float32]:
     return out
 
 
-@njit(cache=True)
+@compiled()
 def surface_at(x: float, y: float, s: Shape, w: Style) -> tuple[float, float, float]:
     """Return the point of the finished head whose smooth base lies at a frontal (x, y)."""
     e = math.asin(min(1.0, max(-1.0, y / (s.upper_height if y > 0 else s.lower_height))))
@@ -227,7 +226,7 @@ def surface_at(x: float, y: float, s: Shape, w: Style) -> tuple[float, float, fl
     return surface(math.asin(min(1.0, max(-1.0, x / reach))), e, s, w)
 
 
-@njit(cache=True)
+@compiled()
 def landmark_points(s: Shape, w: Style) -> NDArray[np.float32]:
     """Return the five landmarks, float32[5, 3]: eyes (image left first), nose tip, mouth corners (image left first)."""
     out = np.empty((5, 3), np.float32)
@@ -240,7 +239,7 @@ def landmark_points(s: Shape, w: Style) -> NDArray[np.float32]:
     return out
 
 
-@njit(cache=True)
+@compiled()
 def outline_points(s: Shape, w: Style) -> NDArray[np.float32]:
     """Return points of the face's edge, float32[N, 3], from forehead to chin; their box is the face's."""
     heights = (0.66, 0.4, 0.1, -0.3, -0.7, -1.0, -0.985 * s.lower_height)

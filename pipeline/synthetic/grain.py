@@ -4,9 +4,9 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 from pipeline.synthetic.seeds import Purpose, generator
 
 TILE: Final = (1 << 20) + 7
@@ -14,7 +14,7 @@ STRENGTH: Final = 1.6
 """Standard deviation in grey levels."""
 
 
-@njit(cache=True)
+@compiled()
 def add_tile(image: NDArray[np.uint8], tile: NDArray[np.int8], offset: int, sixteenths: int) -> None:
     """Add a noise tile, repeated from an offset, times sixteenths, to an image, in place, clipped to 0 … 255."""
     flat = image.reshape(-1)

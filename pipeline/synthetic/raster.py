@@ -4,9 +4,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import compiled
 from pipeline.synthetic.geometry import COLUMNS, HEAD_VERTICES, ROWS
 
 SUPERSAMPLING: Final = 2
@@ -15,7 +15,7 @@ NOTHING: Final = np.float32(-1e9)
 """Depth where no triangle was drawn."""
 
 
-@njit(cache=True)
+@compiled()
 def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float32]:
     """Return the rotation, float32[3, 3], of a head; angles in radians, yaw turns it to the viewer's right."""
     cy, sy, cp, sp, cr, sr = (
@@ -33,7 +33,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float32]:
     return out
 
 
-@njit(cache=True)
+@compiled()
 def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return unit normals, float32[V, 3], as the area-weighted mean of the faces around each vertex."""
     out = np.zeros_like(vertices)
@@ -68,7 +68,7 @@ def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) 
     return out
 
 
-@njit(cache=True)
+@compiled()
 def place_vertices(  # noqa: PLR0917  # compiled code is called by position
     vertices: NDArray[np.float32],
     normals: NDArray[np.float32],
@@ -100,7 +100,7 @@ def place_vertices(  # noqa: PLR0917  # compiled code is called by position
     return out
 
 
-@njit(cache=True)
+@compiled()
 def draw_head(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8],
     vertices: NDArray[np.float32],
@@ -137,7 +137,7 @@ def draw_head(  # noqa: PLR0917  # compiled code is called by position
     blend_down(image, colour, depth, left, top)
 
 
-@njit(cache=True)
+@compiled()
 def fill_triangles(  # noqa: PLR0917  # compiled code is called by position
     depth: NDArray[np.float32],
     colour: NDArray[np.float32],
@@ -180,7 +180,7 @@ def fill_triangles(  # noqa: PLR0917  # compiled code is called by position
                     colour[i, j, k] = texture[row, column, k] * (ambient[k] * dome + key[k] * shade)
 
 
-@njit(cache=True)
+@compiled()
 def blend_down(
     image: NDArray[np.uint8], colour: NDArray[np.float32], depth: NDArray[np.float32], left: int, top: int
 ) -> None:

@@ -4,10 +4,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from pipeline.synthetic.compiled import inlined
+from pipeline.compiled import compiled, inlined
 from pipeline.synthetic.geometry import azimuth, blend, bump, elevation, hair_cover, level
 from pipeline.synthetic.identities import Identity, Shape, skin_colour
 from pipeline.synthetic.looks import Look, Style
@@ -21,7 +20,7 @@ PIGMENT_STRENGTH: Final = 0.085
 PIGMENT_TOP, PIGMENT_BOTTOM, PIGMENT_SIDE = 0.75, -1.3, 0.85
 
 
-@njit(cache=True)
+@compiled()
 def field(grid: NDArray[np.float64], row: float, column: float) -> float:
     """Sample a coarse grid with smooth interpolation; outside it the edge goes on."""
     row = min(grid.shape[0] - 1.001, max(0.0, row))
@@ -166,7 +165,7 @@ def strand_speckle(speckle: NDArray[np.float64], i: int, j: int, w: Style) -> fl
     return float(speckle[(i // 5) % SPECKLE_SIZE, across])
 
 
-@njit(cache=True)
+@compiled()
 def paint(  # noqa: PLR0917  # compiled code is called by position
     s: Shape,
     w: Style,

@@ -4,8 +4,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pipeline.compiled import compiled
 
 STILL_PIXELS: Final = 0.4
 """A shorter way within the exposure is no smear."""
@@ -15,7 +16,7 @@ STREAKS: Final = 3e-4
 """Streaks of the heaviest rain per pixel of the picture."""
 
 
-@njit(cache=True)
+@compiled()
 def smear(  # noqa: PLR0917  # compiled code is called by position
     image: NDArray[np.uint8], left: int, top: int, right: int, bottom: int, dx: float, dy: float
 ) -> None:
@@ -51,7 +52,7 @@ def smear(  # noqa: PLR0917  # compiled code is called by position
                 image[top + i, left + j, c] = int(total[c] / samples + 0.5)
 
 
-@njit(cache=True)
+@compiled()
 def draw_streaks(image: NDArray[np.uint8], streaks: NDArray[np.float64], slant: float, glow: float) -> None:
     """Lay streaks of x, y, length and strength, float64[N, 4], over an image, in place; `glow` is their grey level."""
     height, width = image.shape[0], image.shape[1]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.synthetic.compiled import inlined
+from pipeline.compiled import inlined
 from pipeline.synthetic.geometry import blend
 from pipeline.synthetic.identities import Shape
 from pipeline.synthetic.looks import Style
