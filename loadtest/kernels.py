@@ -1,8 +1,9 @@
 """How fast each stage of the eyes is, here: `python -m loadtest.kernels` (no Kafka, no Ray).
 
-Prints items per second and CPU milliseconds per item of rendering, decoding, detection, alignment and embedding, for
-each precision and batch, on the GPU if torch sees one and else on the CPU; rendering is the CPU's everywhere.
-Precisions take turns, so that a busy machine slows all of them alike; figures are medians over passes.
+Prints items per second and CPU milliseconds per item of rendering (views of one face, frames of a street), decoding,
+detection, alignment and embedding, for each precision and batch, on the GPU if torch sees one and else on the CPU;
+rendering is the CPU's everywhere. Precisions take turns, so that a busy machine slows all of them alike; figures are
+medians over passes.
 """
 
 import os
@@ -10,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Final, Literal
@@ -133,6 +134,7 @@ def measure(eyes: dict[Precision, Eyes], seconds: float, batches: tuple[int, ...
     ]
     crops = np.concatenate([align(image, points) for image, points in faces])
     yield from rows("render", "views", LOOKS * VIEWS_PER_LOOK, {"": Rendering()}, seconds)
+    yield from rows("render", "frames", 1, {"": Filming()}, seconds)
     for batch in batches:
         some = [jpegs[index % len(jpegs)] for index in range(batch)]
         for stage, reduction in REDUCTIONS.items():
@@ -168,6 +170,18 @@ class Rendering:
                 image, points = single_view(subject, rng, self._scenes, STREET)
                 crops.append(align(image, points[None]))
         return np.concatenate(crops)
+
+
+class Filming:
+    """Draws the next frame of a street at ten a second: heads are made as people come."""
+
+    def __init__(self) -> None:
+        self._street = Street(StreetSpec(seed=1, camera="kernels/1", fps=10.0))
+        self._indices = cycle(range(self._street.frames_per_loop))
+
+    def __call__(self) -> NDArray[np.uint8]:
+        """Return the frame, uint8[720, 1280, 3]."""
+        return self._street.render(next(self._indices))
 
 
 def _decode(jpegs: list[bytes], reduction: Literal[1, 2]) -> None:

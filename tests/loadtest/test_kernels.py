@@ -57,6 +57,7 @@ def test_every_stage_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert result.exit_code == 0, result.output
     report = msgspec.json.decode((tmp_path / "kernels.json").read_bytes(), type=Report)
     stages = {(row.stage, row.precision) for row in report.figures}
+    assert {row.items for row in report.figures if row.stage == "render"} == {"views", "frames"}
     assert {("render", ""), ("decode", ""), ("decode at 1/2", ""), ("align", "")} <= stages
     assert {(stage, precision) for stage in ("detect", "embed") for precision in ("fp32", "bf16")} <= stages
     assert all(row.per_second > 0 for row in report.figures)
