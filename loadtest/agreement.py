@@ -15,13 +15,14 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from loadtest.command import decoded
 from pipeline.errors import InputError, LamppostError
 from pipeline.evaluation.intervals import binomial_range, clopper_pearson
 from pipeline.evaluation.rate import Rate, percent
@@ -35,8 +36,6 @@ LASTING: Final = "skin"
 """Dimension whose cohorts divide people, and not their passes."""
 SIDE: Final = 0.95
 """Confidence of the predicted count, given a rate."""
-
-Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class Demos(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,15 +146,6 @@ def _told(values: set[int] | set[str | None] | set[float | None]) -> str:
     return " and ".join(sorted(map(str, values))) or "none"
 
 
-def _read(path: Path, shape: type[Shape]) -> Shape:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=shape)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise InputError(f"{path} is not what it should be: {error}") from error
-
-
 def show(verdict: Verdict, console: Console) -> None:
     """Print the sums, what was predicted, and whether they agree."""
     demos = verdict.demos
@@ -185,8 +175,10 @@ def main(
 ) -> None:
     """Add demos up and hold them against what evaluation predicts; exit code 1 if a target is missed."""
     try:
-        read = [(_read(each / "summary.json", Summary), _read(each / "cohorts.json", LiveCohorts)) for each in demos]
-        verdict = judged(added(read), operating_point(_read(evaluation, Evaluation), read))
+        read = [
+            (decoded(each / "summary.json", Summary), decoded(each / "cohorts.json", LiveCohorts)) for each in demos
+        ]
+        verdict = judged(added(read), operating_point(decoded(evaluation, Evaluation), read))
     except LamppostError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

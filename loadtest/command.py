@@ -23,6 +23,7 @@ class Judged(Protocol):
 
 Figure = TypeVar("Figure", bound=Judged)
 Number = TypeVar("Number", int, float)
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 def between(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
@@ -47,6 +48,16 @@ def require_writable(path: Path, option: str = "--json") -> None:
         path.open("ab").close()
     except OSError as error:
         raise InputError(f"{option} {path} cannot be written ({error.strerror}); name a file that can") from error
+
+
+def decoded(path: Path, shape: type[Shape]) -> Shape:
+    """Return the record of a JSON file; raises InputError, naming the file, if it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=shape)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path} is not what it should be: {error}") from error
 
 
 def writable(json: Path | None) -> Path | None:

@@ -1,0 +1,225 @@
+"""Evaluations of several seeds as one: `python -m loadtest.pooled OUT OUT …`.
+
+Each OUT is the folder of a `lamppost evaluate` with a seed of its own and otherwise the same options: other people and
+pictures, another gallery. Thresholds are chosen on the choices of all and tested on the tests of all, so that a sample
+which takes a machine days can be made in parts, on several machines. The rates of each seed at the common threshold
+stand beside: each has its own gallery, and they show what the interval of one evaluation does not hold.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+from zipfile import BadZipFile
+
+import msgspec
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from loadtest.command import decoded, writable
+from pipeline.errors import InputError, LamppostError
+from pipeline.evaluation.rate import Rate
+from pipeline.evaluation.rates import Threshold, fpir, threshold_at, tpir
+from pipeline.evaluation.searches import Mated, NonMated
+from pipeline.runtime.evaluation_rates import tabulated
+from pipeline.runtime.evaluation_results import Evaluation
+
+SAME_OPTIONS: Final = (
+    "difficulties", "per", "galleries", "choice_gallery", "pictures", "precision", "target_fpir", "shuffle_labels",
+)  # fmt: skip
+SAME_PROVENANCE: Final = ("embedder_version", "detector_version", "shipped_threshold")
+
+
+class Part(NamedTuple):
+    """One evaluation, and the columns of its scores."""
+
+    evaluation: Evaluation
+    scores: Mapping[str, NDArray[Any]]
+
+
+class Searches(NamedTuple):
+    """Of one difficulty and gallery, by pass: those that choose, and those that test."""
+
+    choice: NonMated
+    non_mated: NonMated
+    mated: Mated
+
+
+class SeedRates(msgspec.Struct, frozen=True, kw_only=True):
+    """The rates of one seed, with its own gallery, at the common threshold."""
+
+    seed: int
+    fpir: Rate
+    tpir: Rate
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """The rates of all at one threshold; `chosen` is None for that which ships with the weights."""
+
+    threshold: float
+    chosen: Threshold | None
+    fpir: Rate
+    tpir: Rate
+    seeds: tuple[SeedRates, ...]
+
+
+class Pooled(msgspec.Struct, frozen=True, kw_only=True):
+    """One difficulty with galleries of one size; the wanted target comes first, the shipped threshold last."""
+
+    difficulty: str
+    gallery: int
+    choice_gallery: int
+    points: tuple[Point, ...]
+
+
+def read(folder: Path) -> Part:
+    """Return what an evaluation wrote into a folder; raises InputError, naming the file, if that cannot be read."""
+    evaluation, scores = decoded(folder / "evaluation.json", Evaluation), folder / "scores.npz"
+    try:
+        with np.load(scores, allow_pickle=False) as file:
+            return Part(evaluation, dict(file))
+    except OSError as error:
+        raise InputError(f"{scores} cannot be read: {error.strerror or error}") from error
+    except (ValueError, BadZipFile) as error:
+        raise InputError(f"{scores} is not what `lamppost evaluate` writes: {error}") from error
+
+
+def require_alike(parts: Sequence[Part]) -> None:
+    """Raise InputError, naming the option and both values, unless seeds alone, and numbers of searches, differ."""
+    if len(parts) < 2:
+        raise InputError("one evaluation is its own table: name the folders of two or more, with a --seed each")
+    seeds = [part.evaluation.provenance.seed for part in parts]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise InputError(f"--seed {twice[0]} is there twice: the same people would count as others")
+    for of, names in (("options", SAME_OPTIONS), ("provenance", SAME_PROVENANCE)):
+        for name in names:
+            values = [getattr(getattr(part.evaluation, of), name) for part in parts]
+            for seed, value in zip(seeds, values, strict=True):
+                if value != values[0]:
+                    raise InputError(
+                        f"{name} is {values[0]} with --seed {seeds[0]} and {value} with --seed {seed}: "
+                        "evaluate all with the same"
+                    )
+
+
+def searches_of(part: Part, name: str) -> Searches:
+    """Return the searches of one evaluation, by pass; raises InputError if the scores lack a column."""
+    columns = part.scores
+    try:
+        choice, others = (
+            NonMated(*(columns[f"{name}_{kind}_{each}"] for each in ("best", "person", "pass"))).per_pass()
+            for kind in ("choice", "nonmated")
+        )
+        mated = Mated(*(columns[f"{name}_mated_{each}"] for each in ("own", "rank_one", "person", "pass"))).per_pass()
+    except KeyError as error:
+        raise InputError(f"scores.npz of --seed {part.evaluation.provenance.seed} lacks the column {error}") from error
+    return Searches(choice, others, mated)
+
+
+def pool(parts: Sequence[Part]) -> list[Pooled]:
+    """Return the rates of all evaluations together; raises InputError if they do not belong together."""
+    require_alike(parts)
+    found = []
+    for result in parts[0].evaluation.results:
+        name = f"{result.difficulty}_{result.gallery}"
+        found.append(
+            Pooled(
+                difficulty=result.difficulty,
+                gallery=result.gallery,
+                choice_gallery=result.choice_gallery,
+                points=tuple(_points(parts, name, result.gallery / result.choice_gallery)),
+            )
+        )
+    return found
+
+
+def _points(parts: Sequence[Part], name: str, times: float) -> list[Point]:
+    own = {part.evaluation.provenance.seed: searches_of(part, name) for part in parts}
+    choice = _non_mated([each.choice for each in own.values()])
+    others = _non_mated([each.non_mated for each in own.values()])
+    mated = _mated([each.mated for each in own.values()])
+    rng = np.random.default_rng([len(parts), len(others)])
+    first = parts[0].evaluation
+    targets = tabulated(first.options.target_fpir, len(np.unique(choice.person)), len(np.unique(others.person)), times)
+    thresholds = [threshold_at(choice, each, rng, times) for each in targets]
+    values = [*((each.value, each) for each in thresholds), (first.provenance.shipped_threshold, None)]
+    return [
+        Point(
+            threshold=value,
+            chosen=chosen,
+            fpir=fpir(others, value, rng),
+            tpir=tpir(mated, value, rng),
+            seeds=tuple(
+                SeedRates(seed=seed, fpir=fpir(each.non_mated, value, rng), tpir=tpir(each.mated, value, rng))
+                for seed, each in own.items()
+            ),
+        )
+        for value, chosen in values
+    ]
+
+
+def _non_mated(parts: Sequence[NonMated]) -> NonMated:
+    return NonMated(
+        np.concatenate([each.best for each in parts]),
+        _apart([each.person for each in parts]),
+        _apart([each.passage for each in parts]),
+    )
+
+
+def _mated(parts: Sequence[Mated]) -> Mated:
+    return Mated(
+        np.concatenate([each.own for each in parts]),
+        np.concatenate([each.rank_one for each in parts]),
+        _apart([each.person for each in parts]),
+        _apart([each.passage for each in parts]),
+    )
+
+
+def _apart(numbers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Number on what each part numbers from 0: two seeds have no person and no pass in common."""
+    starts = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in numbers)])[:-1]
+    return np.concatenate([each + start for each, start in zip(numbers, starts, strict=True)])
+
+
+def show(pooled: Sequence[Pooled], console: Console) -> None:
+    """Print a table for each difficulty and size: the rates of all, and each seed's."""
+    for each in pooled:
+        table = Table("target", "threshold", "", "FPIR (95 %)", "TPIR, rank 1 (95 %)")
+        table.title = f"{each.difficulty}, galleries of {each.gallery:,}, chosen with {each.choice_gallery:,}"
+        for point in each.points:
+            target = "shipped" if point.chosen is None else f"{point.chosen.target:g}"
+            star = " *" if point.chosen is not None and not point.chosen.supported else ""
+            table.add_row(target + star, f"{point.threshold:.4f}", "all", _said(point.fpir), _said(point.tpir))
+            for seed in point.seeds:
+                table.add_row("", "", f"seed {seed.seed}", _said(seed.fpir), _said(seed.tpir))
+        console.print(table)
+        if any(point.chosen is not None and not point.chosen.supported for point in each.points):
+            console.print("* more people to choose on are needed: the threshold has no upper end")
+
+
+def _said(rate: Rate) -> str:
+    return f"{rate.text} ({rate.interval})"
+
+
+def main(
+    folders: Annotated[list[Path], typer.Argument(metavar="OUT…", help="Folders of evaluations, a seed each.")],
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Bring evaluations of several seeds together, and show how far each is from all."""
+    try:
+        found = pool([read(folder) for folder in folders])
+    except LamppostError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    show(found, Console())
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
