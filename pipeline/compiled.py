@@ -2,7 +2,7 @@
 
 numba looks at the file of a function alone, but what is compiled into the function, or called by it, often lies in
 another: after an upgrade in place it would go on with what that was before. So the kept ones carry a stamp of all
-sources of their package beside that of their file.
+sources of their package.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def _sources(folder: Path) -> bytes:
 
 
 class _Stamped:
-    """A place for kept functions, whose stamp is of all sources beside that of the function."""
+    """A place for kept functions, whose stamp is of all sources in the folder of the function's."""
 
     _py_file: str
 
