@@ -7,7 +7,8 @@ stand beside: each has its own gallery, and they show what the interval of one e
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 from zipfile import BadZipFile
@@ -25,19 +26,21 @@ from pipeline.evaluation.rate import Rate
 from pipeline.evaluation.rates import Threshold, fpir, threshold_at, tpir
 from pipeline.evaluation.searches import Mated, NonMated
 from pipeline.runtime.evaluation_rates import tabulated
-from pipeline.runtime.evaluation_results import Evaluation
+from pipeline.runtime.evaluation_results import Evaluation, Options, Provenance
 
 SAME_OPTIONS: Final = (
     "difficulties", "per", "galleries", "choice_gallery", "pictures", "precision", "target_fpir", "shuffle_labels",
 )  # fmt: skip
-SAME_PROVENANCE: Final = ("embedder_version", "detector_version", "shipped_threshold")
+SAME_PROVENANCE: Final = ("version", "embedder_version", "detector_version", "shipped_threshold")
+DAMAGED: Final = (ValueError, TypeError, EOFError, BadZipFile, zlib.error)
+"""What numpy raises for a file that is not whole, or none of its kind."""
 
 
 class Part(NamedTuple):
     """One evaluation, and the columns of its scores."""
 
     evaluation: Evaluation
-    scores: Mapping[str, NDArray[Any]]
+    scores: dict[str, NDArray[Any]]
 
 
 class Searches(NamedTuple):
@@ -69,6 +72,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 class Pooled(msgspec.Struct, frozen=True, kw_only=True):
     """One difficulty with galleries of one size; the wanted target comes first, the shipped threshold last."""
 
+    provenance: Provenance
+    """Of the evaluation with the least seed."""
+    options: Options
     difficulty: str
     gallery: int
     choice_gallery: int
@@ -83,7 +89,7 @@ def read(folder: Path) -> Part:
             return Part(evaluation, dict(file))
     except OSError as error:
         raise InputError(f"{scores} cannot be read: {error.strerror or error}") from error
-    except (ValueError, BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{scores} is not what `lamppost evaluate` writes: {error}") from error
 
 
@@ -91,7 +97,7 @@ def require_alike(parts: Sequence[Part]) -> None:
     """Raise InputError, naming the option and both values, unless seeds alone, and numbers of searches, differ."""
     if len(parts) < 2:
         raise InputError("one evaluation is its own table: name the folders of two or more, with a --seed each")
-    seeds = [part.evaluation.provenance.seed for part in parts]
+    seeds = [_seed(part) for part in parts]
     if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise InputError(f"--seed {twice[0]} is there twice: the same people would count as others")
     for of, names in (("options", SAME_OPTIONS), ("provenance", SAME_PROVENANCE)):
@@ -115,18 +121,27 @@ def searches_of(part: Part, name: str) -> Searches:
         )
         mated = Mated(*(columns[f"{name}_mated_{each}"] for each in ("own", "rank_one", "person", "pass"))).per_pass()
     except KeyError as error:
-        raise InputError(f"scores.npz of --seed {part.evaluation.provenance.seed} lacks the column {error}") from error
+        raise InputError(f"scores.npz of --seed {_seed(part)} lacks the column {error}") from error
+    except ValueError as error:
+        raise InputError(f"scores.npz of --seed {_seed(part)}, {name}: {error}") from error
     return Searches(choice, others, mated)
+
+
+def _seed(part: Part) -> int:
+    return part.evaluation.provenance.seed
 
 
 def pool(parts: Sequence[Part]) -> list[Pooled]:
     """Return the rates of all evaluations together; raises InputError if they do not belong together."""
     require_alike(parts)
+    parts = sorted(parts, key=_seed)
     found = []
     for result in parts[0].evaluation.results:
         name = f"{result.difficulty}_{result.gallery}"
         found.append(
             Pooled(
+                provenance=parts[0].evaluation.provenance,
+                options=parts[0].evaluation.options,
                 difficulty=result.difficulty,
                 gallery=result.gallery,
                 choice_gallery=result.choice_gallery,
@@ -137,7 +152,7 @@ def pool(parts: Sequence[Part]) -> list[Pooled]:
 
 
 def _points(parts: Sequence[Part], name: str, times: float) -> list[Point]:
-    own = {part.evaluation.provenance.seed: searches_of(part, name) for part in parts}
+    own = {_seed(part): searches_of(part, name) for part in parts}
     choice = _non_mated([each.choice for each in own.values()])
     others = _non_mated([each.non_mated for each in own.values()])
     mated = _mated([each.mated for each in own.values()])
@@ -187,17 +202,28 @@ def _apart(numbers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 def show(pooled: Sequence[Pooled], console: Console) -> None:
     """Print a table for each difficulty and size: the rates of all, and each seed's."""
     for each in pooled:
-        table = Table("target", "threshold", "", "FPIR (95 %)", "TPIR, rank 1 (95 %)")
+        table = Table("target", "threshold (95 %)", "", "FPIR (95 %)", "TPIR, rank 1 (95 %)")
         table.title = f"{each.difficulty}, galleries of {each.gallery:,}, chosen with {each.choice_gallery:,}"
         for point in each.points:
-            target = "shipped" if point.chosen is None else f"{point.chosen.target:g}"
-            star = " *" if point.chosen is not None and not point.chosen.supported else ""
-            table.add_row(target + star, f"{point.threshold:.4f}", "all", _said(point.fpir), _said(point.tpir))
+            table.add_row(*_chosen(point), "all", _said(point.fpir), _said(point.tpir))
             for seed in point.seeds:
                 table.add_row("", "", f"seed {seed.seed}", _said(seed.fpir), _said(seed.tpir))
         console.print(table)
-        if any(point.chosen is not None and not point.chosen.supported for point in each.points):
-            console.print("* more people to choose on are needed: the threshold has no upper end")
+        for chosen in (point.chosen for point in each.points):
+            if chosen is not None and not chosen.supported:
+                console.print(
+                    f"* {chosen.people:,} people to choose on do not support FPIR {chosen.target:g}: {chosen.needed:,} "
+                    "would; the threshold given has no upper end"
+                )
+
+
+def _chosen(point: Point) -> tuple[str, str]:
+    """Return the target and the threshold, with its interval, as they are said."""
+    if point.chosen is None:
+        return "shipped", f"{point.threshold:.4f}"
+    low, high = ("?" if end is None else f"{end:.4f}" for end in (point.chosen.low, point.chosen.high))
+    star = "" if point.chosen.supported else " *"
+    return f"{point.chosen.target:g}{star}", f"{point.threshold:.4f} ({low} to {high})"
 
 
 def _said(rate: Rate) -> str:

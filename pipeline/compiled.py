@@ -2,13 +2,14 @@
 
 numba looks at the file of a function alone, but what is compiled into the function, or called by it, often lies in
 another: after an upgrade in place it would go on with what that was before. So the kept ones carry a stamp of all
-sources of their package.
+sources of their package and of this file. (In a zip archive numba's own rule holds.)
 """
 
 import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any, Final, TypeVar, cast
 
 from numba import config, njit
@@ -18,6 +19,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOCATORS: Final = "CACHE_LOCATOR_CLASSES"
 """numba's name for where it keeps functions; it reads it from the environment."""
+
+_LOCK: Final = RLock()
+"""For the setting of numba, which is of the whole process; modules may be imported by several threads."""
 
 inlined: Final = njit(inline="always")
 """Compiles a function into those that call it: a call would copy all numbers of a long NamedTuple each time.
@@ -33,32 +37,43 @@ def compiled(*, nogil: bool = False) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        before = getattr(config, LOCATORS)
-        setattr(config, LOCATORS, before or _OWN)  # numba reads it when it is told to keep a function
-        try:
-            return cast(Function, njit(cache=True, nogil=nogil)(function))
-        finally:
-            setattr(config, LOCATORS, before)
+        with _LOCK:
+            before = getattr(config, LOCATORS)
+            setattr(config, LOCATORS, before or _OWN)  # numba reads it when it is told to keep a function
+            try:
+                return cast(Function, njit(cache=True, nogil=nogil)(function))
+            finally:
+                setattr(config, LOCATORS, before)
 
     return decorate
 
 
 @cache
-def _sources(folder: Path) -> bytes:
+def _stamp(folder: Path) -> str:
+    """Return what tells the sources of a folder, and the options in this file, from those of another version."""
     digest = hashlib.sha256()
-    for source in sorted(folder.glob("*.py")):
-        digest.update(source.name.encode() + hashlib.sha256(source.read_bytes()).digest())
-    return digest.digest()
+    for source in (Path(__file__), *sorted(folder.glob("*.py"))):
+        if source.is_file() and not source.name.startswith("."):  # editors leave locks and scratch files
+            digest.update(source.name.encode() + hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 class _Stamped:
-    """A place for kept functions, whose stamp is of all sources in the folder of the function's."""
+    """A place for kept functions, whose names hold a stamp of all sources in the folder of the function's.
+
+    Names, so that a process that is killed between two files leaves none of one version under the stamp of another.
+    """
 
     _py_file: str
+    _lineno: int
 
-    def get_source_stamp(self) -> bytes:
+    def get_source_stamp(self) -> str:
         """Return what has to be the same for a kept function to be taken."""
-        return _sources(Path(self._py_file).parent)
+        return _stamp(Path(self._py_file).parent)
+
+    def get_disambiguator(self) -> str:
+        """Return the part of a file's name that tells functions, and versions of them, apart."""
+        return f"{self._lineno}-{self.get_source_stamp()[:12]}"
 
 
 class Given(_Stamped, UserProvidedCacheLocator):

@@ -15,7 +15,8 @@ from pipeline.vision.model_manifest import read_model_manifest
 
 FOLDER = "watchlists"
 GENERATORS = ("pipeline.catalog", "pipeline.synthetic", "pipeline.vision")
-"""What a template depends on: every source of these packages goes into the key, and the sums of the weights."""
+"""What a template depends on, and how numba compiles it: every source of these packages goes into the key, and the sums
+of the weights."""
 
 
 def model_key(manifest: Path | None, weights: Path | None = None) -> str:
@@ -60,7 +61,7 @@ def _file(seed: int, size: int, model: str) -> Path:
 
 def generator_digest() -> str:
     """What changes with any source or weights that pictures and templates of synthetic people depend on."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256((files("pipeline") / "compiled.py").read_bytes())
     for package in GENERATORS:
         for file in sorted(_sources(files(package)), key=lambda each: each.name):
             digest.update(file.name.encode())

@@ -71,6 +71,7 @@ def _digest(weights: Path | None) -> str:
     """Return a name of what makes templates: the embedder's weights, and the sources of people and of enrolment."""
     digest = hashlib.sha256(load_weights("embedder", weights).version.encode())
     sources = [each for each in files("pipeline.synthetic").iterdir() if each.name.endswith(".py")]
+    sources.append(files("pipeline") / "compiled.py")
     sources.append(files("pipeline.catalog") / "difficulties.py")  # looks and light of enrolment are drawn from it
     sources += [files("pipeline.vision") / name for name in ("embedder.py", "enrolment.py", "networks.py")]
     for source in sorted(sources, key=lambda each: each.name):
