@@ -137,11 +137,10 @@ def show(found: "Evaluation", choice_option: str) -> None:
 def _rates(found: "Evaluation", result: "Result") -> "Table":
     from rich.table import Table
 
-    per = found.options.per
-    pictures = "1 picture" if found.options.pictures == 1 else f"{found.options.pictures} pictures"
+    options = found.options
     table = Table(
         "target", "threshold (95 %)", "FPIR (95 %)", "TPIR, rank 1 (95 %)",
-        title=f"{result.difficulty}, per {per}, gallery of {result.gallery:,} ({pictures} each)",
+        title=f"{result.difficulty}, per {options.per}, gallery of {result.gallery:,} ({options.said_pictures} each)",
     )  # fmt: skip
     for point in result.operating:
         chosen = point.chosen

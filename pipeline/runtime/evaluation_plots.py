@@ -76,7 +76,7 @@ def det_figure(evaluation: Evaluation) -> Figure:
     axes.set_ylim(0.5 * min(up for _, up in drawn), 1.0)
     axes.set_xlabel(f"FPIR per {evaluation.options.per}", color=INK)
     axes.set_ylabel("FNIR = 1 - TPIR, rank 1", color=INK)
-    _dress(axes, f"Identification errors per {evaluation.options.per}, {evaluation.options.pictures} pictures a person")
+    _dress(axes, f"Identification errors per {evaluation.options.per}, {evaluation.options.said_pictures} a person")
     axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
     return figure
 

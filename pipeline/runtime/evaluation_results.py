@@ -49,6 +49,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the networks; None: the shipped ones."""
     shuffle_labels: bool
 
+    @property
+    def said_pictures(self) -> str:
+        """How many pictures an entry is made of, in words."""
+        return "1 picture" if self.pictures == 1 else f"{self.pictures} pictures"
+
     def choice_entries(self, size: int) -> int:
         """Return how many entries thresholds for a gallery of a size are chosen with."""
         return min(size, self.choice_gallery)
