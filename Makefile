@@ -40,7 +40,10 @@ help:
 demo: $(STAMP)
 	@$(BIN)/lamppost demo $(ARGS)
 
+# The city is compiled once beforehand: on a new checkout every process of the first tests would do it at the same time,
+# and on a slow machine longer than they wait.
 test: $(STAMP)
+	@$(BIN)/python -c "from pipeline.synthetic.street import Street, StreetSpec; s = Street(StreetSpec(seed=1, camera='compile/0', fps=1.0)); [s.render(i) for i in range(s.frames_per_loop)]"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(STAMP)
