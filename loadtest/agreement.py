@@ -155,14 +155,14 @@ def show(verdict: Verdict, console: Console) -> None:
     table.add_row(
         "planted passes alerted",
         f"{demos.alerted} of {demos.planted} of {demos.planted_people} people: {share} ({low} to {high})",
-        f"{verdict.tpir.text} ({verdict.tpir.interval})",
+        verdict.tpir.said,
         f"target {percent(TARGET_ALERTED)}: {'reached' if verdict.alerted_enough else 'MISSED'}",
     )
     table.add_row(
         "passes taken for somebody else",
         f"{demos.false} of {demos.trials} of {demos.people} people "
         f"({demos.unlisted_alerted} unlisted, {demos.for_another} listed)",
-        f"{verdict.fpir.text} ({verdict.fpir.interval}): {verdict.expected[0]} to {verdict.expected[1]} of these",
+        f"{verdict.fpir.said}: {verdict.expected[0]} to {verdict.expected[1]} of these",
         "as predicted" if verdict.false_as_predicted else "NOT AS PREDICTED",
     )
     table.add_row("alerts on no face", str(demos.on_no_face), "", "")

@@ -23,10 +23,10 @@ from rich.table import Table
 from loadtest.command import decoded, writable
 from pipeline.errors import InputError, LamppostError
 from pipeline.evaluation.rate import Rate
-from pipeline.evaluation.rates import Threshold, fpir, threshold_at, tpir
+from pipeline.evaluation.rates import fpir, tpir
 from pipeline.evaluation.searches import Mated, NonMated
-from pipeline.runtime.evaluation_rates import tabulated
-from pipeline.runtime.evaluation_results import Evaluation, Options, Provenance
+from pipeline.runtime.evaluation_rates import Passes, operating_points
+from pipeline.runtime.evaluation_results import Evaluation, Operating, Options, Provenance
 
 SAME_OPTIONS: Final = (
     "difficulties", "per", "galleries", "choice_gallery", "pictures", "precision", "target_fpir", "shuffle_labels",
@@ -43,14 +43,6 @@ class Part(NamedTuple):
     scores: dict[str, NDArray[Any]]
 
 
-class Searches(NamedTuple):
-    """Of one difficulty and gallery, by pass: those that choose, and those that test."""
-
-    choice: NonMated
-    non_mated: NonMated
-    mated: Mated
-
-
 class SeedRates(msgspec.Struct, frozen=True, kw_only=True):
     """The rates of one seed, with its own gallery, at the common threshold."""
 
@@ -59,13 +51,9 @@ class SeedRates(msgspec.Struct, frozen=True, kw_only=True):
     tpir: Rate
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """The rates of all at one threshold; `chosen` is None for that which ships with the weights."""
+class Point(Operating, frozen=True, kw_only=True):
+    """The rates of all at one threshold, and those of each seed."""
 
-    threshold: float
-    chosen: Threshold | None
-    fpir: Rate
-    tpir: Rate
     seeds: tuple[SeedRates, ...]
 
 
@@ -111,7 +99,7 @@ def require_alike(parts: Sequence[Part]) -> None:
                     )
 
 
-def searches_of(part: Part, name: str) -> Searches:
+def searches_of(part: Part, name: str) -> Passes:
     """Return the searches of one evaluation, by pass; raises InputError if the scores lack a column."""
     columns = part.scores
     try:
@@ -124,7 +112,7 @@ def searches_of(part: Part, name: str) -> Searches:
         raise InputError(f"scores.npz of --seed {_seed(part)} lacks the column {error}") from error
     except ValueError as error:
         raise InputError(f"scores.npz of --seed {_seed(part)}, {name}: {error}") from error
-    return Searches(choice, others, mated)
+    return Passes(choice, others, mated)
 
 
 def _seed(part: Part) -> int:
@@ -153,26 +141,31 @@ def pool(parts: Sequence[Part]) -> list[Pooled]:
 
 def _points(parts: Sequence[Part], name: str, times: float) -> list[Point]:
     own = {_seed(part): searches_of(part, name) for part in parts}
-    choice = _non_mated([each.choice for each in own.values()])
-    others = _non_mated([each.non_mated for each in own.values()])
-    mated = _mated([each.mated for each in own.values()])
-    rng = np.random.default_rng([len(parts), len(others)])
+    searches = Passes(
+        _non_mated([each.choice for each in own.values()]),
+        _non_mated([each.non_mated for each in own.values()]),
+        _mated([each.mated for each in own.values()]),
+    )
+    rng = np.random.default_rng([len(parts), len(searches.non_mated)])
     first = parts[0].evaluation
-    targets = tabulated(first.options.target_fpir, len(np.unique(choice.person)), len(np.unique(others.person)), times)
-    thresholds = [threshold_at(choice, each, rng, times) for each in targets]
-    values = [*((each.value, each) for each in thresholds), (first.provenance.shipped_threshold, None)]
     return [
         Point(
-            threshold=value,
-            chosen=chosen,
-            fpir=fpir(others, value, rng),
-            tpir=tpir(mated, value, rng),
+            threshold=point.threshold,
+            chosen=point.chosen,
+            fpir=point.fpir,
+            tpir=point.tpir,
             seeds=tuple(
-                SeedRates(seed=seed, fpir=fpir(each.non_mated, value, rng), tpir=tpir(each.mated, value, rng))
+                SeedRates(
+                    seed=seed,
+                    fpir=fpir(each.non_mated, point.threshold, rng),
+                    tpir=tpir(each.mated, point.threshold, rng),
+                )
                 for seed, each in own.items()
             ),
         )
-        for value, chosen in values
+        for point in operating_points(
+            searches, first.options.target_fpir, first.provenance.shipped_threshold, times, rng
+        )
     ]
 
 
@@ -205,9 +198,9 @@ def show(pooled: Sequence[Pooled], console: Console) -> None:
         table = Table("target", "threshold (95 %)", "", "FPIR (95 %)", "TPIR, rank 1 (95 %)")
         table.title = f"{each.difficulty}, galleries of {each.gallery:,}, chosen with {each.choice_gallery:,}"
         for point in each.points:
-            table.add_row(*_chosen(point), "all", _said(point.fpir), _said(point.tpir))
+            table.add_row(*_chosen(point), "all", point.fpir.said, point.tpir.said)
             for seed in point.seeds:
-                table.add_row("", "", f"seed {seed.seed}", _said(seed.fpir), _said(seed.tpir))
+                table.add_row("", "", f"seed {seed.seed}", seed.fpir.said, seed.tpir.said)
         console.print(table)
         for chosen in (point.chosen for point in each.points):
             if chosen is not None and not chosen.supported:
@@ -221,13 +214,8 @@ def _chosen(point: Point) -> tuple[str, str]:
     """Return the target and the threshold, with its interval, as they are said."""
     if point.chosen is None:
         return "shipped", f"{point.threshold:.4f}"
-    low, high = ("?" if end is None else f"{end:.4f}" for end in (point.chosen.low, point.chosen.high))
     star = "" if point.chosen.supported else " *"
-    return f"{point.chosen.target:g}{star}", f"{point.threshold:.4f} ({low} to {high})"
-
-
-def _said(rate: Rate) -> str:
-    return f"{rate.text} ({rate.interval})"
+    return f"{point.chosen.target:g}{star}", f"{point.threshold:.4f} ({point.chosen.interval})"
 
 
 def main(

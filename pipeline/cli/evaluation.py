@@ -15,8 +15,6 @@ from pipeline.vision.shipped import Backbone
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.evaluation.rate import Rate
-    from pipeline.evaluation.rates import Threshold
     from pipeline.runtime.evaluation_results import Evaluation, Result
 
 
@@ -146,20 +144,11 @@ def _rates(found: "Evaluation", result: "Result") -> "Table":
         chosen = point.chosen
         table.add_row(
             "shipped" if chosen is None else f"{chosen.target:g}" + ("" if chosen.supported else " *"),
-            f"{point.threshold:.4f}" + ("" if chosen is None else f" ({_between(chosen)})"),
-            _said(point.fpir),
-            _said(point.tpir),
+            f"{point.threshold:.4f}" + ("" if chosen is None else f" ({chosen.interval})"),
+            point.fpir.said,
+            point.tpir.said,
         )
     return table
-
-
-def _said(rate: "Rate") -> str:
-    return f"{rate.text} ({rate.interval})"
-
-
-def _between(chosen: "Threshold") -> str:
-    low = "-1" if chosen.low is None else f"{chosen.low:.4f}"
-    return f"{low} to {'?' if chosen.high is None else f'{chosen.high:.4f}'}"
 
 
 def _cohorts(result: "Result") -> "Table":
@@ -169,8 +158,8 @@ def _cohorts(result: "Result") -> "Table":
     for each in result.cohorts:
         table.add_row(
             f"{each.dimension.replace('_', ' ')}: {each.name}" + (" (few)" if each.too_few else ""),
-            _said(each.fpir),
-            _said(each.tpir),
+            each.fpir.said,
+            each.tpir.said,
             f"{each.fpir.people:,} / {each.tpir.people:,}",
         )
     return table
@@ -179,8 +168,7 @@ def _cohorts(result: "Result") -> "Table":
 def _notes(result: "Result", choice_option: str) -> list[str]:
     wanted = result.operating[0].chosen
     lines = [
-        f"{kind}: {sample.searches:,} searches of {sample.people:,} people, no face found in "
-        f"{_said(sample.not_acquired)}"
+        f"{kind}: {sample.searches:,} searches of {sample.people:,} people, no face found in {sample.not_acquired.said}"
         for kind, sample in (("chosen on", result.choice), ("non-mated", result.non_mated), ("mated", result.mated))
     ]
     if result.choice_gallery < result.gallery:

@@ -77,6 +77,11 @@ class Rate:
         return "-" if self.low is None or self.high is None else f"{percent(self.low)} to {percent(self.high)}"
 
     @property
+    def said(self) -> str:
+        """The rate and its interval in words."""
+        return f"{self.text} ({self.interval})"
+
+    @property
     def complement(self) -> "Rate":
         """The rate of the other outcome: misses for hits."""
         if self.low is None or self.high is None:

@@ -48,6 +48,12 @@ class Threshold:
     supported: bool
 
     @property
+    def interval(self) -> str:
+        """The interval in words: from -1 if no score bounds it from below, to ? if none does from above."""
+        low = "-1" if self.low is None else f"{self.low:.4f}"
+        return f"{low} to {'?' if self.high is None else f'{self.high:.4f}'}"
+
+    @property
     def needed(self) -> int:
         """How many searches of different people the target takes at least."""
         return int(np.ceil(RULE_OF_THREE / self.share - SLACK))

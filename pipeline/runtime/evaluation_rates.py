@@ -30,6 +30,14 @@ class Searched(NamedTuple):
     """The best score of every box that lay on no face, float32[B]; not part of a rate."""
 
 
+class Passes(NamedTuple):
+    """Searches by pass: those that thresholds are chosen on, and those that they are tested on."""
+
+    choice: NonMated
+    non_mated: NonMated
+    mated: Mated
+
+
 class Case(NamedTuple):
     """One difficulty with one gallery, and all its searches."""
 
@@ -96,23 +104,29 @@ def tabulated(wanted: float, choosing: int, testing: int, times: float) -> tuple
     )
 
 
+def operating_points(
+    searches: Passes, target: float, shipped: float, times: float, rng: np.random.Generator
+) -> list[Operating]:
+    """Return the rates at the threshold of the wanted target, of the others that are tabulated, and at the shipped one.
+
+    The gallery of the test is so many `times` as large as that of the choice.
+    """
+    choice, tested, mated = searches
+    targets = tabulated(target, len(np.unique(choice.person)), len(np.unique(tested.person)), times)
+    thresholds = [threshold_at(choice, each, rng, times) for each in targets]
+    return [
+        Operating(threshold=value, chosen=chosen, fpir=fpir(tested, value, rng), tpir=tpir(mated, value, rng))
+        for value, chosen in [*((each.value, each) for each in thresholds), (shipped, None)]
+    ]
+
+
 def assess(case: Case, target: float, shipped: float, rng: np.random.Generator) -> Result:
     """Return the figures of one difficulty with one gallery, searches brought together by pass."""
     choice, tested = case.choice.per_pass(), case.searched.non_mated.per_pass()
     mated = case.searched.mated.per_pass()
-    times = case.gallery / case.choice_gallery
-    targets = tabulated(target, len(np.unique(choice.person)), len(np.unique(tested.person)), times)
-    thresholds = [threshold_at(choice, each, rng, times) for each in targets]
-    operating = [
-        Operating(
-            threshold=each.value, chosen=each, fpir=fpir(tested, each.value, rng), tpir=tpir(mated, each.value, rng)
-        )
-        for each in thresholds
-    ]
-    operating.append(
-        Operating(threshold=shipped, chosen=None, fpir=fpir(tested, shipped, rng), tpir=tpir(mated, shipped, rng))
-    )
-    value = thresholds[0].value
+    searches = Passes(choice, tested, mated)
+    operating = operating_points(searches, target, shipped, case.gallery / case.choice_gallery, rng)
+    value = operating[0].threshold
     cohorts = by_cohort(
         mated,
         [label._asdict() for label in case.trial.mated.cohorts],

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,13 @@ BUSY_SECONDS = 2.0
 """CPU time after which the processes of an evaluation are deep in their libraries."""
 
 
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cache of the test's own, and lines that are wide enough for what is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Exit code of a command line."""
     monkeypatch.setattr(sys, "argv", ["lamppost", "evaluate", *arguments])
@@ -32,12 +39,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
+@pytest.mark.usefixtures("apart")
 def test_it_prints_rates_with_intervals_and_where_the_files_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Passes along a street, a handful; a sample too small for its target says so."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
     code = run(
         monkeypatch, "--per", "pass", "--gallery", "6", "--searches", "4", "--pictures", "1", "--processes", "1",
         "--target-fpir", "1e-3", "--out", str(tmp_path / "out"),
@@ -52,6 +58,7 @@ def test_it_prints_rates_with_intervals_and_where_the_files_are(
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [(("--searches", "4"), "--searches"), (("--choice-searches", "2", "--searches", "7"), "--choice-searches")],
@@ -64,8 +71,6 @@ def test_the_option_that_the_choice_is_short_of_is_named(
     tmp_path: Path,
 ) -> None:
     """More people to test on would not support a threshold that is chosen on others."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
     code = run(
         monkeypatch, "--difficulty", "studio", "--gallery", "2", "--pictures", "1", "--processes", "1", *arguments,
         "--target-fpir", "0.5", "--out", str(tmp_path / "out"),
@@ -74,12 +79,11 @@ def test_the_option_that_the_choice_is_short_of_is_named(
     assert f"do not support FPIR 0.5: {option} 6 would" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_threshold_that_follows_from_a_smaller_gallery_is_said_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Under the table of the larger gallery alone, with the searches that it would take."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
     code = run(
         monkeypatch, "--difficulty", "studio", "--gallery", "2", "--gallery", "4", "--choice-gallery", "2",
         "--searches", "4", "--pictures", "1", "--processes", "1", "--target-fpir", "0.75",
@@ -177,7 +181,9 @@ def test_the_precision_is_that_of_the_settings_unless_given(
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda each: each.name)
-def test_an_interrupted_command_leaves_no_process(ending: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_command_leaves_no_process(
+    ending: signal.Signals, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
     """Ctrl-C ends it with code 130; even a killed command takes its processes along."""
     command = subprocess.Popen(
         [sys.executable, "-c", "from pipeline.cli.app import main; main()", "evaluate", "--processes", "2",
@@ -185,14 +191,17 @@ def test_an_interrupted_command_leaves_no_process(ending: signal.Signals, tmp_pa
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     family: list[psutil.Process] = []
+
+    def complete() -> bool:
+        family[:] = psutil.Process(command.pid).children(recursive=True)
+        return len(family) >= 3  # two workers and multiprocessing's resource tracker
+
+    def busy() -> bool:
+        return sum(sum(each.cpu_times()[:2]) for each in family) >= BUSY_SECONDS
+
     try:
-        until = time.monotonic() + 90
-        while len(family) < 3 and time.monotonic() < until:  # two workers and multiprocessing's resource tracker
-            time.sleep(0.2)
-            family = psutil.Process(command.pid).children(recursive=True)
-        assert len(family) >= 3
-        while sum(sum(each.cpu_times()[:2]) for each in family) < BUSY_SECONDS and time.monotonic() < until:
-            time.sleep(0.1)
+        eventually(complete, "all processes", 90)
+        eventually(busy, "work in them", 90)
         # Ctrl-C reaches every process of the terminal
         os.killpg(command.pid, ending) if ending == signal.SIGINT else command.send_signal(ending)
         _, said = command.communicate(timeout=60)
